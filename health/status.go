@@ -1,0 +1,105 @@
+package health
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+)
+
+// A Status is what all vantages together say of a check. It is a value; its slices are shared and not to be written.
+type Status struct {
+	Check    CheckID   `json:"check"`
+	State    State     `json:"state"`              // what answers obey
+	Measured State     `json:"measured"`           // what the fresh votes say now, before hold_down
+	Held     bool      `json:"held,omitempty"`     // too few fresh vantages: the last state stays
+	HeldBack bool      `json:"heldBack,omitempty"` // measured up, but not yet for hold_down
+	Grace    bool      `json:"grace,omitempty"`    // unknown for less than 3 intervals: keeps its rank
+	Since    time.Time `json:"since"`              // when State last changed
+	Assigned int       `json:"assigned"`           // vantages that should probe it
+	Fresh    int       `json:"fresh"`              // those whose verdict counts
+	Regions  []Vote    `json:"regions"`            // every region with assigned vantages, ordered by id
+}
+
+// A Vote is what the vantages of one region say of a check.
+type Vote struct {
+	Region   geo.RegionID `json:"region"`
+	State    State        `json:"state"` // Unknown: no fresh vantage, the region does not vote
+	Vantages []Opinion    `json:"vantages"`
+}
+
+// An Opinion is one vantage's verdict as the table that shows it knows it.
+type Opinion struct {
+	Vantage NodeID `json:"vantage"`
+	State   State  `json:"state"`
+	Reason  Reason `json:"reason"`
+	Fresh   bool   `json:"fresh"`
+	Stale   string `json:"stale,omitempty"` // why it is not fresh
+}
+
+// A View is an immutable picture of a Table. Its zero value knows no check.
+type View struct {
+	statuses map[CheckID]*Status
+	ordered  []CheckID
+}
+
+// NewView makes a view of statuses that no table decided, for what-ifs and tests.
+func NewView(statuses []Status) *View {
+	v := &View{statuses: make(map[CheckID]*Status, len(statuses))}
+	for _, s := range statuses {
+		v.statuses[s.Check] = &s
+	}
+	v.ordered = slices.Sorted(maps.Keys(v.statuses))
+	return v
+}
+
+// Global addresses the status of all regions together.
+const Global geo.RegionID = ""
+
+// Status returns the status of a check as clients of a region are to see it: for Global the quorum's, for a region
+// its own vote where it has one. A check that is not known is Unknown.
+func (v *View) Status(c CheckID, region geo.RegionID) Status {
+	status, ok := v.statuses[c]
+	if !ok {
+		return Status{Check: c}
+	}
+	if region == Global {
+		return *status
+	}
+	regional := *status
+	for _, vote := range status.Regions {
+		if vote.Region == region && vote.State != Unknown {
+			regional.State, regional.Measured, regional.Held, regional.HeldBack = vote.State, vote.State, false, false
+		}
+	}
+	return regional
+}
+
+// Checks returns the checks of the view in order. The slice is not to be written.
+func (v *View) Checks() []CheckID { return v.ordered }
+
+// Summary says in a few words what the status rests on.
+func (s *Status) Summary() string {
+	up, voting := 0, 0
+	reasons := make(map[Reason]int)
+	for _, vote := range s.Regions {
+		if vote.State != Unknown {
+			voting++
+		}
+		if vote.State == Up {
+			up++
+		}
+		for _, o := range vote.Vantages {
+			if o.Fresh && o.State != Up {
+				reasons[o.Reason]++
+			}
+		}
+	}
+	text := fmt.Sprintf("%d of %d regions say up, %d of %d vantages fresh", up, voting, s.Fresh, s.Assigned)
+	for _, r := range slices.Sorted(maps.Keys(reasons)) {
+		text += fmt.Sprintf(", %d × %v", reasons[r], r)
+	}
+	return text
+}

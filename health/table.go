@@ -1,0 +1,313 @@
+package health
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+)
+
+// Times that decide when evidence counts.
+const (
+	// FreshFor is how long verdicts count after a heartbeat confirmed them.
+	FreshFor = 15 * time.Second
+	// ColdStart is how long after the start a held status may become up without hold_down.
+	ColdStart = 2 * time.Minute
+	// graceIntervals is for how many intervals an unknown endpoint keeps its rank.
+	graceIntervals = 3
+)
+
+// A Table holds the verdicts of all vantages and the status that follows. One goroutine owns it.
+//
+// Merge and Hear take evidence in; Advance decides what it means at a time. Times must not go back.
+type Table struct {
+	region  geo.RegionID // of the node whose table this is
+	started time.Time
+
+	regions  []geo.RegionID // that ought to have vantages
+	vantages []Vantage      // ordered
+	checks   map[CheckID]*entry
+	keys     map[uint64]CheckID
+	origins  map[NodeID]*vector
+	loaded   map[CheckID]SavedStatus // of checks that the world has not named yet
+
+	dirty   map[CheckID]bool
+	pending map[CheckID]time.Time // when time alone may change a status
+	view    *View
+}
+
+// An entry is what a table knows of one check.
+type entry struct {
+	target     *Target
+	definition uint32
+	assigned   []Vantage
+	missing    int // regions that ought to have a vantage and have none
+	status     Status
+	first      time.Time // when the table learnt of the check
+	upSince    time.Time // since when the votes say up; zero: they do not
+	fromDisk   bool      // the state was loaded and no vote has been counted since
+}
+
+// A SavedStatus is a status on disk.
+type SavedStatus struct {
+	Check      CheckID   `json:"check"`
+	Definition uint32    `json:"definition"`
+	State      State     `json:"state"`
+	Since      time.Time `json:"since"`
+}
+
+// NewTable returns an empty table for a node in a region.
+func NewTable(region geo.RegionID, now time.Time) *Table {
+	return &Table{
+		region: region, started: now,
+		checks: make(map[CheckID]*entry), keys: make(map[uint64]CheckID),
+		origins: make(map[NodeID]*vector), loaded: make(map[CheckID]SavedStatus),
+		dirty: make(map[CheckID]bool), pending: make(map[CheckID]time.Time), view: &View{},
+	}
+}
+
+// Load gives the table the statuses of an earlier run. They are held until there is fresh evidence.
+func (t *Table) Load(saved []SavedStatus) {
+	for _, s := range saved {
+		t.loaded[s.Check] = s
+	}
+}
+
+// Saved returns the statuses to keep on disk, ordered.
+func (t *Table) Saved() []SavedStatus {
+	var saved []SavedStatus
+	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
+		if e := t.checks[id]; e.status.State != Unknown {
+			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since})
+		}
+	}
+	return saved
+}
+
+// SetTargets says what is to be decided. Checks that stay keep their status, even where their definition changed:
+// the status is held until verdicts under the new one arrive.
+func (t *Table) SetTargets(targets []*Target, regions []geo.RegionID, now time.Time) {
+	t.regions = regions
+	old := t.checks
+	t.checks, t.keys = make(map[CheckID]*entry, len(targets)), make(map[uint64]CheckID, len(targets))
+	for _, target := range targets {
+		e := old[target.ID]
+		if e == nil {
+			e = &entry{first: now, status: Status{Check: target.ID, Since: now}}
+			if s, ok := t.loaded[target.ID]; ok {
+				e.status.State, e.status.Since, e.status.Held, e.fromDisk = s.State, s.Since, true, true
+			}
+			delete(t.loaded, target.ID)
+		}
+		e.target, e.definition = target, target.Digest()
+		t.checks[target.ID], t.keys[target.ID.Key()] = e, target.ID
+	}
+	t.assign()
+}
+
+// SetVantages says which nodes probe, dead ones that may come back included.
+func (t *Table) SetVantages(vantages []Vantage) {
+	t.vantages = slices.Clone(vantages)
+	slices.SortFunc(t.vantages, compareVantages)
+	for node := range t.origins {
+		if !slices.ContainsFunc(t.vantages, func(v Vantage) bool { return v.Node == node }) {
+			delete(t.origins, node)
+		}
+	}
+	t.assign()
+}
+
+func (t *Table) assign() {
+	missing := 0
+	for _, region := range t.regions {
+		if !slices.ContainsFunc(t.vantages, func(v Vantage) bool { return v.Region == region }) {
+			missing++
+		}
+	}
+	for id, e := range t.checks {
+		e.assigned, e.missing = vantagesOf(id, t.vantages), missing
+		t.dirty[id] = true
+	}
+}
+
+// Assigned returns what a vantage probes, ordered by check.
+func (t *Table) Assigned(node NodeID) []*Target {
+	var targets []*Target
+	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
+		if e := t.checks[id]; slices.ContainsFunc(e.assigned, func(v Vantage) bool { return v.Node == node }) {
+			targets = append(targets, e.target)
+		}
+	}
+	return targets
+}
+
+// Merge takes a batch of verdicts in. It may come late, twice, or by way of another node. Batches of nodes that are not
+// vantages are ignored.
+func (t *Table) Merge(b *Batch) {
+	v := t.vector(b.Origin)
+	if v == nil {
+		return
+	}
+	for _, key := range v.merge(b) {
+		if id, ok := t.keys[key]; ok {
+			t.dirty[id] = true
+		}
+	}
+}
+
+// Hear takes a heartbeat in and reports whether the table lacks verdicts of its origin, so that they must be pulled.
+// A heartbeat that is not newer than the last one is a replay and counts for nothing.
+func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
+	v := t.vector(h.Origin)
+	if v == nil || h.Incarnation < v.incarnation || h.Incarnation == v.incarnation && h.Sequence <= v.heartbeat {
+		return false
+	}
+	if h.Incarnation > v.incarnation {
+		t.Merge(&Batch{Origin: h.Origin, Incarnation: h.Incarnation})
+	}
+	v.heartbeat, v.heard = h.Sequence, now
+	if v.digest != h.Digest {
+		return true
+	}
+	if !v.fresh(now) {
+		t.touch(v)
+	}
+	v.synced, v.live = now, true
+	return false
+}
+
+func (t *Table) vector(node NodeID) *vector {
+	v := t.origins[node]
+	if v == nil && slices.ContainsFunc(t.vantages, func(o Vantage) bool { return o.Node == node }) {
+		v = &vector{}
+		v.reset(0)
+		t.origins[node] = v
+	}
+	return v
+}
+
+// touch marks every check that a vantage has a say in.
+func (t *Table) touch(v *vector) {
+	for key := range v.records {
+		if id, ok := t.keys[key]; ok {
+			t.dirty[id] = true
+		}
+	}
+}
+
+// Vector returns the newest incarnation and sequence that the table knows of a node's verdicts, and their digest.
+func (t *Table) Vector(node NodeID) (incarnation, sequence, digest uint64) {
+	v := t.origins[node]
+	if v == nil {
+		return 0, 0, 0
+	}
+	return v.incarnation, v.latest, v.digest
+}
+
+// Records returns the verdicts of a node that the table knows, oldest change first.
+func (t *Table) Records(node NodeID) []Record {
+	v := t.origins[node]
+	if v == nil {
+		return nil
+	}
+	return v.published()
+}
+
+// Since returns the verdicts of a node that are newer than a sequence, withdrawn ones included, oldest change first.
+func (t *Table) Since(node NodeID, sequence uint64) []Record {
+	v := t.origins[node]
+	if v == nil {
+		return nil
+	}
+	return v.since(sequence)
+}
+
+// Record returns a node's verdict on one check; known is false where there is none or it was withdrawn.
+func (t *Table) Record(node NodeID, check uint64) (r Record, known bool) {
+	if v := t.origins[node]; v != nil {
+		r = v.records[check]
+	}
+	return r, r.State != Unknown
+}
+
+func (v *vector) fresh(now time.Time) bool { return v.live && now.Sub(v.synced) <= FreshFor }
+
+// Advance decides every check that new evidence or the time touches. It returns the ids of the checks whose status
+// changed for answers, in order, and when it must be called again at the latest (zero: only on new evidence).
+func (t *Table) Advance(now time.Time) (changed []CheckID, next time.Time) {
+	for _, v := range t.origins {
+		if v.live && !v.fresh(now) {
+			v.live = false
+			t.touch(v)
+		}
+	}
+	for id, at := range t.pending {
+		if !at.After(now) {
+			t.dirty[id] = true
+		}
+	}
+	if len(t.dirty) > 0 {
+		changed = t.decideDirty(now)
+	}
+	for _, v := range t.origins {
+		if v.live {
+			next = earliest(next, v.synced.Add(FreshFor+time.Millisecond))
+		}
+	}
+	for _, at := range t.pending {
+		next = earliest(next, at)
+	}
+	return changed, next
+}
+
+func (t *Table) decideDirty(now time.Time) (changed []CheckID) {
+	view := &View{statuses: maps.Clone(t.view.statuses)}
+	if view.statuses == nil {
+		view.statuses = make(map[CheckID]*Status)
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.dirty)) {
+		e := t.checks[id]
+		if e == nil {
+			continue
+		}
+		before := e.status
+		if at := t.decide(e, now); at.IsZero() {
+			delete(t.pending, id)
+		} else {
+			t.pending[id] = at
+		}
+		status := e.status
+		view.statuses[id] = &status
+		if !answersAlike(&before, &status) {
+			changed = append(changed, id)
+		}
+	}
+	for id := range view.statuses {
+		if t.checks[id] == nil {
+			delete(view.statuses, id)
+			delete(t.pending, id)
+		}
+	}
+	view.ordered = slices.Sorted(maps.Keys(view.statuses))
+	t.view = view
+	clear(t.dirty)
+	return changed
+}
+
+// answersAlike reports whether no answer can differ by the change from one status to another. A region's own vote is what
+// its clients see of a pool with a regional view.
+func answersAlike(a, b *Status) bool {
+	return a.State == b.State && a.HeldBack == b.HeldBack && a.Grace == b.Grace && a.Held == b.Held &&
+		slices.EqualFunc(a.Regions, b.Regions, func(a, b Vote) bool { return a.Region == b.Region && a.State == b.State })
+}
+
+// View returns the statuses as of the last Advance.
+func (t *Table) View() *View { return t.view }
+
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
