@@ -1,0 +1,133 @@
+// Package probe runs checks on their schedule and reports results.
+//
+// It starts the probes of the targets that are assigned to this vantage when health.Pace says so, each in a goroutine and
+// on a connection of its own, and hands every result to one function. What a probe does is a function in a map, by kind:
+// http and https ask for a path and judge status and text, tcp only connects.
+//
+// It never decides that anything is up or down, resolves no name, follows no redirect, obeys no proxy setting and sends
+// nothing to an address in Config.Deny.
+//
+// At most Config.Slots probes run at once and none longer than its time limit; a probe that finds no slot starts late, and is counted.
+// A result is of a target as it is assigned: after Assign took a target away, or Close returned, nothing is started for it.
+package probe
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// A Dial opens a connection. It gives up when its context ends.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// Config is what a Runner needs. Only Observe has no default.
+type Config struct {
+	Observe    func(health.Result)   // called from many goroutines; the probe keeps its slot until it returns, so it must not block
+	Seed       uint64                // of the jitter; different on every vantage, so that they do not probe in step
+	Deny       []netip.Prefix        // addresses never probed, however they are written
+	Dial       Dial                  // nil: the network
+	Roots      *x509.CertPool        // nil: the host's
+	Slots      int                   // probes at once; 0: 4096
+	Logger     *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: none
+}
+
+// DefaultSlots is how many probes run at once.
+const DefaultSlots = 4096
+
+// A Runner probes what it is assigned until it is closed. Its methods are safe for concurrent use.
+type Runner struct {
+	config  Config
+	metrics *metrics
+	log     *slog.Logger
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	assign chan *health.Assignment
+	ended  chan ended
+	probes sync.WaitGroup
+	closed chan struct{} // after the last goroutine
+}
+
+// Start returns a runner that probes nothing yet.
+func Start(config Config) *Runner {
+	if config.Slots <= 0 {
+		config.Slots = DefaultSlots
+	}
+	config.Deny = slices.Clone(config.Deny)
+	for i, prefix := range config.Deny {
+		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+			config.Deny[i] = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+		}
+	}
+	if config.Dial == nil {
+		config.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	r := &Runner{
+		config:  config,
+		metrics: newMetrics(config.Registerer),
+		log:     config.Logger,
+		assign:  make(chan *health.Assignment),
+		ended:   make(chan ended),
+		closed:  make(chan struct{}),
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	go r.run()
+	return r
+}
+
+// Assign replaces what is probed; nil changes nothing. A target whose ID and digest are as before keeps its schedule and its probes in
+// flight; the probes of the others are broken off and their results dropped. The assignment is kept and not to be written.
+func (r *Runner) Assign(a *health.Assignment) {
+	if a == nil {
+		return
+	}
+	select {
+	case r.assign <- a:
+	case <-r.ctx.Done():
+	}
+}
+
+// Close breaks all probes off and returns when none is left. No result is observed after it.
+func (r *Runner) Close() {
+	r.cancel()
+	<-r.closed
+}
+
+// run is the goroutine that owns the schedule.
+func (r *Runner) run() {
+	defer close(r.closed)
+	defer r.metrics.unregister()
+	s := schedule{runner: r, entries: map[health.CheckID]*entry{}}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		var wake <-chan time.Time
+		if next, ok := s.startDue(time.Now()); ok {
+			timer.Reset(time.Until(next))
+			wake = timer.C
+		}
+		select {
+		case <-wake:
+		case a := <-r.assign:
+			s.assign(a, time.Now())
+		case e := <-r.ended:
+			s.end(e, time.Now())
+		case <-r.ctx.Done():
+			r.probes.Wait()
+			return
+		}
+	}
+}

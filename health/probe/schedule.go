@@ -1,0 +1,196 @@
+package probe
+
+import (
+	"container/heap"
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// lateAfter is how long after its time a start is counted as late.
+const lateAfter = 500 * time.Millisecond
+
+// A schedule says which target is probed next. Only the runner's own goroutine touches it.
+type schedule struct {
+	runner   *Runner
+	entries  map[health.CheckID]*entry
+	queue    queue // of the entries that may start a probe, the earliest first
+	inFlight int
+	full     bool // a due probe waits for a slot
+}
+
+// An entry is an assigned target.
+type entry struct {
+	target     *health.Target
+	definition uint32
+	pace       *health.Pace
+	ctx        context.Context // ends when the target is taken away
+	cancel     context.CancelFunc
+	at         time.Time // the next start
+	index      int       // in the queue; -1: not in it
+}
+
+// ended is the end of a probe.
+type ended struct {
+	entry *entry
+	ok    bool
+}
+
+// assign makes the schedule one of the targets in a.
+func (s *schedule) assign(a *health.Assignment, now time.Time) {
+	added, removed := 0, 0
+	kept := make(map[health.CheckID]bool, len(a.Targets))
+	for _, t := range a.Targets {
+		kept[t.ID] = true
+		definition := t.Digest()
+		if e := s.entries[t.ID]; e != nil {
+			if e.definition == definition {
+				e.target = t
+				continue
+			}
+			s.remove(e)
+			removed++
+		}
+		s.add(t, definition, now)
+		added++
+	}
+	for id, e := range s.entries {
+		if !kept[id] {
+			s.remove(e)
+			removed++
+		}
+	}
+	s.runner.metrics.targets.Set(float64(len(s.entries)))
+	if added > 0 || removed > 0 {
+		s.runner.log.Info("probes assigned", "targets", len(s.entries), "added", added, "removed", removed)
+	}
+}
+
+func (s *schedule) add(t *health.Target, definition uint32, now time.Time) {
+	if why := refusal(t, s.runner.config.Deny); why != "" {
+		s.runner.log.Warn("probe refused", "check", t.ID, "endpoint", t.Endpoint, "region", t.Region, "err", why)
+	}
+	e := &entry{
+		target:     t,
+		definition: definition,
+		pace:       health.NewPace(t.Interval, t.Fall, rand.New(rand.NewPCG(s.runner.config.Seed, t.ID.Key())), now),
+		index:      -1,
+	}
+	e.ctx, e.cancel = context.WithCancel(s.runner.ctx)
+	s.entries[t.ID] = e
+	s.enqueue(e, now)
+}
+
+func (s *schedule) remove(e *entry) {
+	e.cancel()
+	delete(s.entries, e.target.ID)
+	if e.index >= 0 {
+		heap.Remove(&s.queue, e.index)
+	}
+}
+
+// enqueue puts an entry where its pace wants it.
+func (s *schedule) enqueue(e *entry, now time.Time) {
+	at, ok := e.pace.Next()
+	if at.Before(now) {
+		at = now
+	}
+	e.at = at
+	switch {
+	case ok && e.index >= 0:
+		heap.Fix(&s.queue, e.index)
+	case ok:
+		heap.Push(&s.queue, e)
+	case e.index >= 0:
+		heap.Remove(&s.queue, e.index)
+	}
+}
+
+// startDue starts what is due, the longest overdue first, while there are slots, and returns when the next is due. It is
+// not ok when there is nothing to wait for but the end of a probe or an assignment.
+func (s *schedule) startDue(now time.Time) (next time.Time, ok bool) {
+	for len(s.queue) > 0 {
+		e := s.queue[0]
+		if e.at.After(now) {
+			return e.at, true
+		}
+		if s.inFlight >= s.runner.config.Slots {
+			if !s.full {
+				s.full = true
+				s.runner.log.Warn("probes wait for a slot", "slots", s.runner.config.Slots, "targets", len(s.entries))
+			}
+			return time.Time{}, false
+		}
+		if now.Sub(e.at) > lateAfter {
+			s.runner.metrics.late.Inc()
+		}
+		s.start(e, now)
+	}
+	return time.Time{}, false
+}
+
+func (s *schedule) start(e *entry, now time.Time) {
+	e.pace.Started(now)
+	s.enqueue(e, now)
+	s.inFlight++
+	s.runner.metrics.inFlight.Inc()
+	s.runner.probes.Add(1)
+	go s.runner.probe(e, e.target)
+}
+
+func (s *schedule) end(end ended, now time.Time) {
+	s.inFlight--
+	s.runner.metrics.inFlight.Dec()
+	if s.inFlight <= s.runner.config.Slots/2 {
+		s.full = false
+	}
+	if e := end.entry; e.ctx.Err() == nil {
+		e.pace.Ended(end.ok, now)
+		s.enqueue(e, now)
+	}
+}
+
+// probe runs one probe of an entry; target is the entry's when the probe was started.
+func (r *Runner) probe(e *entry, target *health.Target) {
+	defer r.probes.Done()
+	result := attempt(e.ctx, target, e.definition, &r.config)
+	if e.ctx.Err() == nil {
+		r.metrics.observe(target.Kind, &result)
+		r.config.Observe(result)
+	}
+	ok := result.Reason == health.ReasonOK || result.Reason == health.ReasonDrain
+	select {
+	case r.ended <- ended{e, ok}:
+	case <-r.ctx.Done():
+	}
+}
+
+// A queue is a heap of entries by the time of their next start.
+type queue []*entry
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].at.Before(q[j].at) }
+
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push implements heap.Interface.
+func (q *queue) Push(x any) {
+	e := x.(*entry)
+	e.index = len(*q)
+	*q = append(*q, e)
+}
+
+// Pop implements heap.Interface.
+func (q *queue) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	e.index = -1
+	return e
+}
