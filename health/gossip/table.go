@@ -1,0 +1,122 @@
+package gossip
+
+import (
+	"cmp"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+const maxRemembered = 512 // members that are absent; beyond, those lost first are forgotten
+
+// a table is what memberlist has said of nodes, in copies: its own change under its lock.
+type table struct {
+	mu      sync.Mutex
+	present map[string]entry
+	absent  []remembered // in the order of their loss
+}
+
+type entry struct {
+	node    memberlist.Node
+	member  health.Member
+	refused bool // by Identify, since it came: its certificate has ended
+}
+
+type remembered struct {
+	name    string
+	address netip.AddrPort
+}
+
+func (t *table) init() { t.present = map[string]entry{} }
+
+func (t *table) put(e entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.present[e.node.Name] = e
+	t.absent = slices.DeleteFunc(t.absent, func(r remembered) bool { return r.name == e.node.Name })
+}
+
+// lose turns a member into a memory, and returns who it was.
+func (t *table) lose(name string) (entry, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.present[name]
+	if !ok {
+		return entry{}, false
+	}
+	delete(t.present, name)
+	if len(t.absent) == maxRemembered {
+		t.absent = slices.Delete(t.absent, 0, 1)
+	}
+	t.absent = append(t.absent, remembered{name, address(&e.node)})
+	return e, true
+}
+
+// get returns the node to send to.
+func (t *table) get(name health.NodeID) (memberlist.Node, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.present[string(name)]
+	return e.node, ok && !e.refused
+}
+
+func (t *table) list() []health.Member {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	members := make([]health.Member, 0, len(t.present))
+	for _, e := range t.present {
+		if !e.refused {
+			members = append(members, e.member)
+		}
+	}
+	slices.SortFunc(members, func(a, b health.Member) int { return cmp.Compare(a.Node, b.Node) })
+	return members
+}
+
+// entries are all nodes that are here, refused or not.
+func (t *table) entries() []entry {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Collect(maps.Values(t.present))
+}
+
+// mark sets whether a node is refused, if it still is the one that was looked at.
+func (t *table) mark(e entry, refused bool) (changed bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now, ok := t.present[e.node.Name]
+	if !ok || now.refused == refused || !slices.Equal(now.node.Meta, e.node.Meta) {
+		return false
+	}
+	now.refused = refused
+	t.present[e.node.Name] = now
+	return true
+}
+
+// addresses are where members are, and where those remembered have been.
+func (t *table) addresses() (present map[netip.AddrPort]bool, absent []netip.AddrPort) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	present = map[netip.AddrPort]bool{}
+	for _, e := range t.present {
+		present[address(&e.node)] = true
+	}
+	for _, r := range t.absent {
+		absent = append(absent, r.address)
+	}
+	return present, absent
+}
+
+func address(n *memberlist.Node) netip.AddrPort { return addrPort(n.Addr, n.Port) }
+
+// addrPort is zero for an IP that is none.
+func addrPort(ip net.IP, port uint16) netip.AddrPort {
+	a, _ := netip.AddrFromSlice(ip)
+	return netip.AddrPortFrom(a.Unmap(), port)
+}
