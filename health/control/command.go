@@ -1,0 +1,212 @@
+package control
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The limits of a command.
+const (
+	MaxCommandBytes = 1 << 20 // encoded
+	maxReason       = 500
+	maxActor        = 200
+	maxKey          = 100
+	maxOverrides    = 200
+	maxErrorText    = 2000
+	maxListed       = 32 // violations in a result
+)
+
+// A Kind is what a command does.
+type Kind string
+
+const (
+	KindSet    Kind = "set"    // switches controls of one panel, all or none
+	KindDefine Kind = "define" // replaces the definitions
+)
+
+// A Command is what someone wants changed. The zero Command is refused.
+type Command struct {
+	Kind      Kind      `json:"kind"`
+	Time      time.Time `json:"time,omitzero"` // stamped by the leader
+	Actor     string    `json:"actor"`         // who
+	Reason    string    `json:"reason"`        // why; required
+	Key       string    `json:"key,omitempty"` // the same key again gives the first result; empty: none
+	Overrides []string  `json:"overrides,omitempty"`
+
+	Panel    PanelID  `json:"panel,omitempty"` // set: empty is the panel of the first control
+	Switches []Switch `json:"switches,omitempty"`
+
+	Definitions *Definitions `json:"definitions,omitempty"`
+}
+
+// A Switch is one control's part of a set.
+type Switch struct {
+	Control ControlID `json:"control"`
+	On      bool      `json:"on"`
+	Version uint64    `json:"version,omitempty"` // refused unless the control is at it; 0: any
+}
+
+const commandVersion = 1
+
+type commandWire struct {
+	Version int `json:"version"`
+	Command
+}
+
+// Encode returns the command as it is kept in the log and sent between nodes; the error wraps ErrCommand.
+func (c Command) Encode() ([]byte, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	data, err := marshal(commandWire{commandVersion, c})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCommand, err)
+	}
+	if len(data) > MaxCommandBytes {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrCommand, len(data), MaxCommandBytes)
+	}
+	return data, nil
+}
+
+// DecodeCommand is strict: an unknown version, an unknown field or more than one value is an error, which wraps ErrCommand.
+func DecodeCommand(data []byte) (Command, error) {
+	var w commandWire
+	if len(data) > MaxCommandBytes {
+		return Command{}, fmt.Errorf("%w: %d bytes, at most %d", ErrCommand, len(data), MaxCommandBytes)
+	}
+	var v struct {
+		Version int `json:"version"`
+	}
+	if err := json.Unmarshal(data, &v); err != nil {
+		return Command{}, fmt.Errorf("%w: %w", ErrCommand, err)
+	}
+	if v.Version != commandVersion {
+		return Command{}, fmt.Errorf("%w: version %d (have %d)", ErrCommand, v.Version, commandVersion)
+	}
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&w); err != nil {
+		return Command{}, fmt.Errorf("%w: %w", ErrCommand, err)
+	}
+	if err := w.Check(); err != nil {
+		return Command{}, err
+	}
+	return w.Command, nil
+}
+
+// Check reports whether the command keeps the limits; whether it may be applied is for Apply to say. The error wraps ErrCommand.
+func (c Command) Check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrCommand}, args...)...)
+	}
+	for _, t := range []struct {
+		what, text string
+		limit      int
+	}{{"actor", c.Actor, maxActor}, {"reason", c.Reason, maxReason}, {"key", c.Key, maxKey}} {
+		if err := checkText(t.text, t.limit); err != nil {
+			return bad("%s: %w", t.what, err)
+		}
+	}
+	if c.Actor == "" {
+		return bad("actor missing")
+	}
+	if !sane(c.Time) {
+		return bad("time %v", c.Time)
+	}
+	if len(c.Overrides) > maxOverrides {
+		return bad("%d overrides, at most %d", len(c.Overrides), maxOverrides)
+	}
+	for _, o := range c.Overrides {
+		if err := checkText(o, 2*maxName+1); err != nil {
+			return bad("override: %w", err)
+		}
+	}
+	switch c.Kind {
+	case KindSet:
+		if c.Definitions != nil {
+			return bad("set carries definitions")
+		}
+		if n := len(c.Switches); n == 0 || n > maxControls {
+			return bad("%d controls, want 1 to %d", n, maxControls)
+		}
+		if err := checkText(string(c.Panel), maxName); err != nil {
+			return bad("panel: %w", err)
+		}
+		seen := make(map[ControlID]bool)
+		for _, s := range c.Switches {
+			if err := checkText(string(s.Control), maxName); err != nil {
+				return bad("control: %w", err)
+			}
+			if seen[s.Control] {
+				return bad("control %q is listed twice", s.Control)
+			}
+			seen[s.Control] = true
+		}
+	case KindDefine:
+		if c.Definitions == nil || c.Panel != "" || len(c.Switches) > 0 {
+			return bad("define carries definitions and nothing else")
+		}
+	default:
+		return bad("unknown kind %q (have %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine)
+	}
+	return nil
+}
+
+// digest is equal for the same command submitted again, whenever the leader stamped it.
+func (c Command) digest() uint64 {
+	c.Time = time.Time{}
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic(fmt.Sprintf("control: checked command does not encode: %v", err))
+	}
+	sum := sha256.Sum256(text)
+	return binary.BigEndian.Uint64(sum[:])
+}
+
+// checkText allows what can be shown on one line of a log or a terminal.
+func checkText(text string, limit int) error {
+	if len(text) > limit {
+		return fmt.Errorf("%d bytes, at most %d", len(text), limit)
+	}
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("not UTF-8")
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			return fmt.Errorf("control character %q", r)
+		}
+	}
+	return nil
+}
+
+// sane reports whether a time, and one a wait period later, can be written as RFC 3339.
+func sane(t time.Time) bool { return 1 <= t.Year() && t.Year() <= 9000 }
+
+// clip cuts text to at most limit bytes, between characters.
+func clip(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	const mark = "..."
+	cut := limit - len(mark)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + mark
+}
+
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
