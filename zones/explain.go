@@ -1,0 +1,324 @@
+package zones
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// A Question is what Explain is asked.
+type Question struct {
+	Name   string // in any case
+	Type   uint16
+	Client Client
+	Random uint32 // what decides between options of a choice, see Choice.Pick
+}
+
+// An Explanation says why a question is answered as it is. Its last line is the answer as it goes out.
+type Explanation struct {
+	Name   string        `json:"name"`
+	Type   string        `json:"type"`
+	Zone   string        `json:"zone,omitempty"`
+	Steps  []string      `json:"steps,omitempty"` // how the name was found: wildcard, CNAME, delegation
+	Pool   *PoolReason   `json:"pool,omitempty"`
+	RCode  string        `json:"rcode"`
+	Answer []string      `json:"answer"` // records, as zone-file text
+	Scope  int           `json:"scope"`  // of the client subnet
+	Digest health.Hash64 `json:"snapshot"`
+}
+
+// A PoolReason says what a pool made of a client.
+type PoolReason struct {
+	Pool    string         `json:"pool"`
+	Policy  Policy         `json:"policy"`
+	Client  netip.Addr     `json:"client"` // the address that was placed
+	From    string         `json:"from"`   // where that address is from
+	Place   geo.Place      `json:"place"`
+	Group   geo.GroupID    `json:"group"`
+	Rung    Rung           `json:"rung"`
+	Members []MemberReason `json:"members"` // in the order in which the group prefers them
+}
+
+// A MemberReason says what stood for or against one member.
+type MemberReason struct {
+	Endpoint string         `json:"endpoint"`
+	Region   geo.RegionID   `json:"region"`
+	Tier     string         `json:"tier"`
+	Status   *health.Status `json:"status,omitempty"` // nil: without a check
+	Control  string         `json:"control,omitempty"`
+	On       bool           `json:"on"`
+	Share    float64        `json:"share"` // of this group's answers, 0 to 1
+	Picked   bool           `json:"picked"`
+	Why      string         `json:"why"`
+}
+
+// maxAliases is how many CNAMEs of a zone are followed for one answer.
+const maxAliases = 8
+
+// Explain answers a question by the snapshot and says why.
+func (s *Snapshot) Explain(q Question) (*Explanation, error) {
+	name, err := wireName(q.Name)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Name: dns.Fqdn(q.Name), Type: dns.TypeToString[q.Type], RCode: "NOERROR", Answer: []string{}, Digest: s.Digest}
+	zone, _ := s.Plan.Zone(name)
+	if zone == nil {
+		e.RCode = "REFUSED"
+		e.step("no zone of ours holds %s", e.Name)
+		return e, nil
+	}
+	e.Zone = zone.Origin
+	return e, s.explainIn(e, zone, name, q)
+}
+
+func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Question) error {
+	owner := e.Name
+	for range maxAliases + 1 {
+		m := zone.Find(name)
+		switch {
+		case m.Name == nil:
+			e.RCode = "NXDOMAIN"
+			e.step("%s does not exist, nor a wildcard for it", owner)
+			return nil
+		case m.Name.Cut != nil && !(m.Offset == 0 && q.Type == dns.TypeDS):
+			e.step("another zone begins at or above %s: referral", owner)
+			return nil
+		case m.Wildcard:
+			e.step("%s is covered by a wildcard", owner)
+		}
+		if family, steered := m.Name.family(q.Type); steered {
+			return s.explainPool(e, owner, m.Name.Pool, family, q)
+		}
+		set := m.Name.Set(q.Type)
+		if alias := m.Name.Set(dns.TypeCNAME); alias != nil && set == nil {
+			target, err := e.alias(alias, owner)
+			if err != nil {
+				return err
+			}
+			if !within(string(m.Name.Alias), zone.Apex) {
+				return nil
+			}
+			name, owner = m.Name.Alias, target
+			continue
+		}
+		if set == nil {
+			e.step("%s has no %s", owner, e.Type)
+			return nil
+		}
+		return e.add(set, owner)
+	}
+	return nil
+}
+
+// family says whether a type is answered by the name's pool, and for which family.
+func (n *Name) family(qtype uint16) (family int, steered bool) {
+	if n.Pool < 0 {
+		return 0, false
+	}
+	for family, rrtype := range familyTypes {
+		if rrtype == qtype {
+			return family, true
+		}
+	}
+	return 0, false
+}
+
+func (e *Explanation) step(format string, args ...any) {
+	e.Steps = append(e.Steps, fmt.Sprintf(format, args...))
+}
+
+func (e *Explanation) add(set *RecordSet, owner string) error {
+	rrs, err := set.Records(owner)
+	for _, rr := range rrs {
+		e.Answer = append(e.Answer, strings.ReplaceAll(rr.String(), "\t", " "))
+	}
+	return err
+}
+
+func (e *Explanation) alias(set *RecordSet, owner string) (target string, err error) {
+	rrs, err := set.Records(owner)
+	if err != nil {
+		return "", err
+	}
+	target = rrs[0].(*dns.CNAME).Target
+	e.step("%s is an alias of %s", owner, target)
+	return target, e.add(set, owner)
+}
+
+func (s *Snapshot) explainPool(e *Explanation, owner string, number, family int, q Question) error {
+	answers := s.Pools[number]
+	pool := answers.Plan
+	g, scope := pool.Group(q.Client)
+	e.Scope = scope
+	choice := &answers.Groups[g].Families[family]
+	picked := choice.Pick(q.Random)
+
+	r := &PoolReason{Pool: pool.Pool.Name, Policy: pool.Pool.Policy, Group: g, Rung: choice.Rung}
+	r.Client, r.From = pool.located(q.Client)
+	r.Place = s.Plan.Table.Place(s.Plan.Table.Lookup(r.Client))
+	in := Inputs{s.Health, s.Control}
+	available := pool.availability(in, pool.Groups[g].Region)
+	preferred := make(map[int]bool)
+	for _, tier := range pool.Groups[g].Tiers {
+		for _, i := range tier.Members {
+			if !preferred[i] {
+				preferred[i] = true
+				r.Members = append(r.Members, pool.reason(in, &pool.Groups[g], tier, i, family, available[i], choice, picked))
+			}
+		}
+	}
+	for i := range pool.Pool.Members {
+		if !preferred[i] {
+			m := &pool.Pool.Members[i]
+			r.Members = append(r.Members, MemberReason{Endpoint: m.Endpoint, Region: m.Region, On: in.on(m.Control),
+				Control: string(m.Control), Why: "is not for clients of this group"})
+		}
+	}
+	e.Pool = r
+	if picked == nil {
+		e.step("%s: no %s to answer with", owner, e.Type)
+		return nil
+	}
+	return e.add(picked.Set, owner)
+}
+
+// located returns the address by which a client is placed, and where it is from.
+func (p *PoolPlan) located(c Client) (a netip.Addr, from string) {
+	if c.Subnet.Bits() > 0 {
+		if _, special := geo.SpecialPrefix(c.Subnet.Addr()); !special {
+			return c.Subnet.Addr(), "client subnet"
+		}
+		if v4, _, ok := geo.Embedded(c.Subnet.Addr(), c.Subnet.Bits()); ok {
+			return v4, "IPv4 address in the client subnet"
+		}
+	}
+	if v4, _, ok := geo.Embedded(c.Source, c.Source.BitLen()); ok {
+		return v4, "IPv4 address in the source address"
+	}
+	return c.Source, "source address"
+}
+
+func (p *PoolPlan) reason(in Inputs, g *GroupPlan, tier Tier, i, family int, a availability, choice *Choice, picked *Option) MemberReason {
+	m := &p.Pool.Members[i]
+	r := MemberReason{Endpoint: m.Endpoint, Region: m.Region, Tier: tier.Why, Control: string(m.Control), On: in.on(m.Control)}
+	if check := p.checks[i][family]; check != "" {
+		region := g.Region
+		if p.Pool.View == Global {
+			region = health.Global
+		}
+		status := in.Health.Status(check, region)
+		r.Status = &status
+	}
+	for o := range choice.Options {
+		if choice.Options[o].Member == i {
+			r.Share = float64(choice.Options[o].Weight) / float64(choice.Total)
+			r.Picked = picked == &choice.Options[o]
+		}
+	}
+	r.Why = p.why(m, r, a.rung[family], p.Sets[i][family] != nil, choice)
+	return r
+}
+
+// why says in a few words why a member is answered or passed over. What outranks comes first.
+func (p *PoolPlan) why(m *Member, r MemberReason, rung Rung, hasFamily bool, choice *Choice) string {
+	state := "has no check"
+	if r.Status != nil {
+		state = "is " + r.Status.State.String()
+		if r.Status.Held {
+			state += " (held)"
+		}
+		if r.Status.HeldBack {
+			state += " (held back after recovery)"
+		}
+	}
+	switch {
+	case !hasFamily:
+		return "has no address of this family"
+	case !m.Enabled:
+		return "is not enabled"
+	case !r.On:
+		return fmt.Sprintf("control %s is off (%s)", m.Control, strings.TrimPrefix(state, "is "))
+	case r.Share > 0 && r.Picked:
+		return fmt.Sprintf("%s: answered", state)
+	case r.Share > 0:
+		return fmt.Sprintf("%s: has a share of the answers", state)
+	case rung > choice.Rung:
+		return state
+	}
+	return state + ", but another is preferred"
+}
+
+// Last is the answer in one line.
+func (e *Explanation) Last() string {
+	answer := "nothing"
+	if len(e.Answer) > 0 {
+		answer = strings.Join(e.Answer, " | ")
+	}
+	return fmt.Sprintf("answer: %s scope /%d: %s", e.RCode, e.Scope, answer)
+}
+
+// String is the explanation for a terminal: one reason a line, the answer last.
+func (e *Explanation) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", e.Name, e.Type)
+	if e.Zone != "" {
+		fmt.Fprintf(&b, "├─ zone %s\n", e.Zone)
+	}
+	for _, step := range e.Steps {
+		fmt.Fprintf(&b, "├─ %s\n", step)
+	}
+	if p := e.Pool; p != nil {
+		fmt.Fprintf(&b, "├─ pool %s, policy %s\n", p.Pool, p.Policy)
+		fmt.Fprintf(&b, "├─ client %s (%s) is in %s: group %d\n", p.Client, p.From, placeText(p.Place), p.Group)
+		for _, m := range p.Members {
+			m.write(&b)
+		}
+		fmt.Fprintf(&b, "├─ rung: %s\n", p.Rung)
+	}
+	fmt.Fprintf(&b, "└─ %s\n", e.Last())
+	return b.String()
+}
+
+func (m *MemberReason) write(b *strings.Builder) {
+	fmt.Fprintf(b, "│  ├─ %s in %s", m.Endpoint, m.Region)
+	if m.Tier != "" {
+		fmt.Fprintf(b, " (%s)", m.Tier)
+	}
+	fmt.Fprintf(b, " %s", m.Why)
+	if m.Share > 0 && m.Share < 1 {
+		fmt.Fprintf(b, ", %.0f %%", 100*m.Share)
+	}
+	b.WriteByte('\n')
+	if m.Status == nil {
+		return
+	}
+	for _, vote := range m.Status.Regions {
+		fmt.Fprintf(b, "│  │  └─ %s says %s", vote.Region, vote.State)
+		for _, o := range vote.Vantages {
+			fmt.Fprintf(b, "; %s: %s, %s", o.Vantage, o.State, o.Reason)
+			if o.Stale != "" {
+				fmt.Fprintf(b, " (not counted: %s)", o.Stale)
+			}
+		}
+		b.WriteByte('\n')
+	}
+}
+
+func placeText(p geo.Place) string {
+	if p == (geo.Place{}) {
+		return "no known place"
+	}
+	var parts []string
+	for _, part := range []string{p.City, p.Subdivision, p.Country, p.Continent} {
+		if part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,90 @@
+package zones
+
+import (
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+)
+
+// A Plan is a world compiled as far as health and controls can't change it. It is immutable.
+type Plan struct {
+	World    *World
+	Table    *geo.Table
+	Pools    []*PoolPlan                     // in the world's order
+	Targets  []*health.Target                // what the vantages probe, ordered by ID
+	Counters []Counter                       // what a nameserver counts, by number
+	Orders   map[rtt.Key][]geo.RegionID      // all regions, nearest first, as compiled for the places of each key
+	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first
+	Digest   health.Hash64                   // of the world and the geo table
+
+	zones     map[string]*ZoneData // by apex in wire format, lower case
+	byCheck   map[health.CheckID][]int
+	byControl map[control.ControlID][]int
+}
+
+// Zone returns the closest zone around a name (wire format, lower case) and how many bytes of the name stand
+// before the zone's apex; nil where we serve none. It allocates nothing.
+func (p *Plan) Zone(name []byte) (z *ZoneData, offset int) {
+	for offset < len(name) {
+		if z := p.zones[string(name[offset:])]; z != nil {
+			return z, offset
+		}
+		offset += 1 + int(name[offset])
+	}
+	return nil, 0
+}
+
+// A PoolPlan is a pool as far as health can't change it.
+type PoolPlan struct {
+	Pool       *Pool
+	Number     int
+	Partition  *geo.Partition  // nil: every client is in group 0
+	Groups     []GroupPlan     // by GroupID
+	Sets       [][2]*RecordSet // by member: its addresses, packed; nil where it has none of the family
+	LastResort [2]*RecordSet
+	checks     [][2]health.CheckID // by member; empty where a member is always up
+	counter    int                 // number of the first member's counter; the last resort's and the groups' follow
+}
+
+// A GroupPlan orders the members for the clients of one group: the first tier with an available member answers,
+// and within it the weights decide.
+type GroupPlan struct {
+	Tiers  []Tier
+	Region geo.RegionID // nearest to the group's clients; empty where the policy does not say
+}
+
+// A Tier is a set of members that are equally good for a group.
+type Tier struct {
+	Members []int  // numbers in the pool, ascending
+	Why     string // for people: "country DE", "eu-west"
+}
+
+// TTL returns the TTL of the pool's answers in seconds.
+func (p *PoolPlan) TTL() uint32 { return uint32(p.Pool.TTL.Seconds()) }
+
+// GroupCounter returns the number of the counter of a group's clients.
+func (p *PoolPlan) GroupCounter(g geo.GroupID) int {
+	return p.counter + len(p.Pool.Members) + 1 + int(g)
+}
+
+// memberCounter returns the number of the counter of answers with a member; -1 is the last resort.
+func (p *PoolPlan) memberCounter(member int) int {
+	if member < 0 {
+		return p.counter + len(p.Pool.Members)
+	}
+	return p.counter + member
+}
+
+// hasFamily reports whether the pool could ever answer with an address of the family.
+func (p *PoolPlan) hasFamily(family int) bool {
+	if p.LastResort[family] != nil {
+		return true
+	}
+	for _, sets := range p.Sets {
+		if sets[family] != nil {
+			return true
+		}
+	}
+	return false
+}

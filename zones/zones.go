@@ -1,0 +1,169 @@
+// Package zones holds the declarative model of a world and compiles it, with health,
+// routing controls and places, into the Snapshot that queries are answered from.
+//
+// Parse reads a world's files and reports every mistake at once. World.Compile does what
+// health can't change: it packs the static records, folds the places of each pool into
+// groups and orders each group's members into tiers. Plan.Publish does the rest whenever
+// health or a control changes, for the pools that the change touches.
+//
+// The package opens no file, keeps no clock and starts no goroutine. Worlds, plans and
+// snapshots are immutable, so any number of goroutines may read them; equal inputs give
+// equal snapshots on every node. A policy failure is never NXDOMAIN or SERVFAIL, and an
+// answer never holds a member whose routing control is off.
+package zones
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones/strict"
+)
+
+// A World is the whole configuration that all nodes share, as written. It is immutable.
+type World struct {
+	Regions     []Region // ordered by ID
+	Checks      []Check  // ordered by name
+	Pools       []Pool   // ordered by name
+	Definitions control.Definitions
+	Gateway     Gateway
+	Zones       []Zone        // ordered by apex
+	Digest      health.Hash64 // of all files and their names
+	Warnings    []Problem     // what is allowed but probably not meant
+}
+
+// A Region is a place where Meridian runs nodes or endpoints.
+type Region struct {
+	ID      geo.RegionID
+	At      geo.Coordinates
+	Vantage bool // has probe nodes, and so a vote that is missed when it is silent
+}
+
+// A Check says how the endpoints of a pool are probed.
+type Check struct {
+	Name         string
+	Kind         string // health.KindHTTP, …
+	Port         uint16
+	Path         string
+	Host         string // Host header and SNI; empty: the endpoint's address
+	SkipVerify   bool
+	ExpectStatus []health.StatusRange
+	ExpectBody   string
+	Interval     time.Duration
+	Fall         int
+	Rise         int
+	HoldDown     time.Duration
+}
+
+// A Policy says how a pool chooses among its members.
+type Policy string
+
+const (
+	Failover Policy = "failover" // in the order written
+	Weighted Policy = "weighted" // by relative weight; 0 is standby
+	Geo      Policy = "geo"      // subdivision, country, continent, default
+	Latency  Policy = "latency"  // by the round-trip time from the client's place to the region
+)
+
+// What a pool answers when none of its members is available.
+type AllDown string
+
+const (
+	Open       AllDown = "open"        // as if every permitted member were up
+	LastResort AllDown = "last_resort" // a named set of addresses
+	NoData     AllDown = "nodata"
+)
+
+// A View says whose verdicts decide for a client.
+type View string
+
+const (
+	Global   View = "global"   // the quorum of all regions
+	Regional View = "regional" // the vantages of the client's own region
+)
+
+// A Pool is what a steered name answers from.
+type Pool struct {
+	Name        string
+	Policy      Policy
+	Check       string // name of a check; empty: members are always up
+	TTL         time.Duration
+	WhenAllDown AllDown
+	LastResort  []netip.Addr
+	View        View
+	Members     []Member
+}
+
+// A Member is an endpoint in a pool.
+type Member struct {
+	Endpoint string
+	Region   geo.RegionID
+	Address  [2]netip.Addr // IPv4, IPv6; the zero Addr where it has none
+	Port     uint16        // that checks probe; 0: the check's own
+	Weight   int           // 0 to 65535
+	Control  control.ControlID
+	Enabled  bool
+
+	// What a member of a geo pool serves.
+	Subdivisions []string // ISO 3166-2
+	Countries    []string // ISO 3166-1 alpha-2
+	Continents   []string
+	Default      bool
+}
+
+// Address families, as indices of Member.Address and the like.
+const (
+	IPv4 = iota
+	IPv6
+)
+
+// FamilyNames end a CheckID and label answers.
+var FamilyNames = [...]string{"ipv4", "ipv6"}
+
+// CheckID returns the name of the check of one family of one endpoint.
+func CheckID(check, endpoint string, family int) health.CheckID {
+	return health.CheckID(check + "/" + endpoint + "/" + FamilyNames[family])
+}
+
+// A Zone is one zone that we serve with authority.
+type Zone struct {
+	Apex    string   // fully qualified, lower case
+	File    string   // name of the zone file in the world
+	Records []dns.RR // as the file says, owners in any case; checked to make a zone
+	Steer   []Steer  // ordered by owner
+}
+
+// A Steer answers the addresses of one name from a pool.
+type Steer struct {
+	Owner string // fully qualified, lower case
+	Pool  string
+}
+
+// A Gateway is what every region's gateway does.
+type Gateway struct {
+	Services []Service // ordered by name
+	Routes   []Route   // most specific first: exact host before wildcard, longer path before shorter
+}
+
+// A Service is what requests are proxied to.
+type Service struct {
+	Name      string
+	Upstreams map[geo.RegionID][]string // host:port
+}
+
+// A Route sends the requests of a host and a path prefix to a service.
+type Route struct {
+	Host    string // lower case; "*.example.com" matches one label or more
+	Path    string // prefix, on segment borders: /a matches /a and /a/b, not /ab
+	Service string
+}
+
+// A Problem is a mistake or a warning at a place in a file.
+type Problem = strict.Problem
+
+// Problems are the error of a world with mistakes: one line each, ordered by file and line.
+type Problems = strict.Problems
