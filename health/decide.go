@@ -4,18 +4,25 @@ import "time"
 
 // decide brings the status of a check up to date and returns when time alone may change it again; zero: never.
 //
-//	fresh vantages          votes say   status was   becomes
-//	half or fewer           -           any          held: as it was, but down on a failure near by
-//	more than half          up          down         up after hold_down of up without a break
-//	more than half          up          any other    up
-//	more than half          down        any          down
-//	more than half          drain       any          drain
+//	fresh vantages   steady ones     votes say       status was   becomes
+//	half or fewer    any             -               any          held: as it was, but down on a failure near by
+//	more than half   half or fewer   drain, down     better       likewise
+//	more than half   any             up              down, or     up after hold_down of up without a break
+//	                                                 draining since
+//	more than half   any             up              any other    up
+//	more than half   more than half  drain, down     better       as they say
+//	more than half   any             drain, down     any other    as they say
+//
+// The vantages on the far side of a cut do not fall silent at the same instant, nor come back at one. While they do, those
+// that are left can for a moment be more than half of all, and this side's own blindness a majority among them: so only
+// vantages that have been heard steadily are believed when they take an endpoint down.
 //
 // A state from disk becomes up without hold_down in the first minutes after the start. The first state after unknown
 // takes effect at once.
 func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	s := &e.status
-	s.Regions = t.votes(e, now)
+	steady := 0
+	s.Regions, steady = t.votes(e, now)
 	s.Assigned, s.Fresh = e.missing, 0
 	for _, vote := range s.Regions {
 		s.Assigned += len(vote.Vantages)
@@ -28,6 +35,9 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	was := s.State
 	s.HeldBack, s.Grace = false, false
 	s.Held = 2*s.Fresh <= s.Assigned
+	if !s.Held && 2*steady <= s.Assigned && worse(quorum(s.Regions), s.State) {
+		s.Held, again = true, now.Add(steadyAgain)
+	}
 	if s.Held {
 		s.Measured = Unknown
 		e.upSince = time.Time{}
@@ -50,9 +60,18 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	return again
 }
 
+// steadyAgain is when a status is looked at again that is held only until more vantages are steady.
+const steadyAgain = time.Second
+
+// worse reports whether a known state would be left for a worse one.
+func worse(next, state State) bool {
+	return state == Up && next != Up || state == Drain && next == Down
+}
+
 // follow moves the status to what the votes say.
 func (e *entry) follow(now, started time.Time) (again time.Time) {
 	s := &e.status
+	e.recovering = e.recovering || s.State == Down || s.Measured == Down
 	if s.Measured != Up {
 		s.State, e.upSince = s.Measured, time.Time{}
 		return time.Time{}
@@ -62,11 +81,11 @@ func (e *entry) follow(now, started time.Time) (again time.Time) {
 	}
 	end := e.upSince.Add(e.target.HoldDown)
 	excused := e.fromDisk && now.Sub(started) < ColdStart
-	if s.State == Down && now.Before(end) && !excused {
+	if e.recovering && now.Before(end) && !excused {
 		s.HeldBack = true
 		return end
 	}
-	s.State = Up
+	s.State, e.recovering = Up, false
 	return time.Time{}
 }
 
@@ -87,9 +106,8 @@ func (t *Table) failsNearby(e *entry) bool {
 	return failing >= 2
 }
 
-// votes returns what each region with assigned vantages says of the check.
-func (t *Table) votes(e *entry, now time.Time) []Vote {
-	var votes []Vote
+// votes returns what each region with assigned vantages says of the check, and how many of the fresh vantages are steady.
+func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
 	key := e.target.ID.Key()
 	for _, assigned := range e.assigned {
 		o := Opinion{Vantage: assigned.Node, Stale: "no heartbeat"}
@@ -104,6 +122,9 @@ func (t *Table) votes(e *entry, now time.Time) []Vote {
 				o.Stale = "another definition of the check"
 			default:
 				o.Stale, o.Fresh = "", true
+				if v.steady(now) {
+					steady++
+				}
 			}
 		}
 		if n := len(votes); n == 0 || votes[n-1].Region != assigned.Region {
@@ -115,5 +136,5 @@ func (t *Table) votes(e *entry, now time.Time) []Vote {
 	for i := range votes {
 		votes[i].State = regionVote(votes[i].Vantages)
 	}
-	return votes
+	return votes, steady
 }

@@ -14,8 +14,8 @@ type Status struct {
 	Check    CheckID   `json:"check"`
 	State    State     `json:"state"`              // what answers obey
 	Measured State     `json:"measured"`           // what the fresh votes say now, before hold_down
-	Held     bool      `json:"held,omitempty"`     // too few fresh vantages: the last state stays
-	HeldBack bool      `json:"heldBack,omitempty"` // measured up, but not yet for hold_down
+	Held     bool      `json:"held,omitempty"`     // too few vantages to go by: the last state stays
+	HeldBack bool      `json:"held_back,omitempty"` // measured up, but not yet for hold_down
 	Grace    bool      `json:"grace,omitempty"`    // unknown for less than 3 intervals: keeps its rank
 	Since    time.Time `json:"since"`              // when State last changed
 	Assigned int       `json:"assigned"`           // vantages that should probe it

@@ -1,6 +1,8 @@
 package health
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -12,6 +14,9 @@ import (
 const (
 	// FreshFor is how long verdicts count after a heartbeat confirmed them.
 	FreshFor = 15 * time.Second
+	// SteadyFor is how long a vantage must have been heard, without a longer gap than this, to be believed when it says
+	// that things got worse.
+	SteadyFor = 5 * time.Second
 	// ColdStart is how long after the start a held status may become up without hold_down.
 	ColdStart = 2 * time.Minute
 	// graceIntervals is for how many intervals an unknown endpoint keeps its rank.
@@ -46,6 +51,7 @@ type entry struct {
 	status     Status
 	first      time.Time // when the table learnt of the check
 	upSince    time.Time // since when the votes say up; zero: they do not
+	recovering bool      // it was down since it was last up
 	fromDisk   bool      // the state was loaded and no vote has been counted since
 }
 
@@ -55,6 +61,16 @@ type SavedStatus struct {
 	Definition uint32    `json:"definition"`
 	State      State     `json:"state"`
 	Since      time.Time `json:"since"`
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *State) UnmarshalText(text []byte) error {
+	i := slices.Index(stateNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("unknown state %q", text)
+	}
+	*s = State(i)
+	return nil
 }
 
 // NewTable returns an empty table for a node in a region.
@@ -74,14 +90,16 @@ func (t *Table) Load(saved []SavedStatus) {
 	}
 }
 
-// Saved returns the statuses to keep on disk, ordered.
+// Saved returns the statuses to keep on disk, ordered: those that were loaded and wait for a world included, for a node
+// whose world does not compile must not forget them.
 func (t *Table) Saved() []SavedStatus {
-	var saved []SavedStatus
+	saved := slices.Collect(maps.Values(t.loaded))
 	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
 		if e := t.checks[id]; e.status.State != Unknown {
 			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since})
 		}
 	}
+	slices.SortFunc(saved, func(a, b SavedStatus) int { return cmp.Compare(a.Check, b.Check) })
 	return saved
 }
 
@@ -173,6 +191,9 @@ func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
 	if !v.fresh(now) {
 		t.touch(v)
 	}
+	if !v.live || now.Sub(v.synced) > SteadyFor {
+		v.unbroken = now
+	}
 	v.synced, v.live = now, true
 	return false
 }
@@ -232,6 +253,10 @@ func (t *Table) Record(node NodeID, check uint64) (r Record, known bool) {
 }
 
 func (v *vector) fresh(now time.Time) bool { return v.live && now.Sub(v.synced) <= FreshFor }
+
+func (v *vector) steady(now time.Time) bool {
+	return v.live && now.Sub(v.synced) <= SteadyFor && now.Sub(v.unbroken) >= SteadyFor
+}
 
 // Advance decides every check that new evidence or the time touches. It returns the ids of the checks whose status
 // changed for answers, in order, and when it must be called again at the latest (zero: only on new evidence).

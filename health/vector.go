@@ -40,6 +40,7 @@ type vector struct {
 	heartbeat uint64    // sequence of the newest heartbeat of this incarnation
 	heard     time.Time // when that came, by the table's clock
 	synced    time.Time // when a heartbeat last agreed with digest; the verdicts are fresh for a while after it
+	unbroken  time.Time // when synced began to be renewed without a gap
 	live      bool      // synced is set in this incarnation
 }
 
