@@ -1,8 +1,10 @@
 package zones
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -57,9 +59,6 @@ type MemberReason struct {
 	Why      string         `json:"why"`
 }
 
-// maxAliases is how many CNAMEs of a zone are followed for one answer.
-const maxAliases = 8
-
 // Explain answers a question by the snapshot and says why.
 func (s *Snapshot) Explain(q Question) (*Explanation, error) {
 	name, err := wireName(q.Name)
@@ -67,7 +66,7 @@ func (s *Snapshot) Explain(q Question) (*Explanation, error) {
 		return nil, err
 	}
 	e := &Explanation{Name: dns.Fqdn(q.Name), Type: dns.TypeToString[q.Type], RCode: "NOERROR", Answer: []string{}, Digest: s.Digest}
-	zone, _ := s.Plan.Zone(name)
+	zone := s.Plan.ZoneOf(name, q.Type)
 	if zone == nil {
 		e.RCode = "REFUSED"
 		e.step("no zone of ours holds %s", e.Name)
@@ -79,7 +78,8 @@ func (s *Snapshot) Explain(q Question) (*Explanation, error) {
 
 func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Question) error {
 	owner := e.Name
-	for range maxAliases + 1 {
+	var passed [][]byte
+	for {
 		m := zone.Find(name)
 		switch {
 		case m.Name == nil:
@@ -92,27 +92,40 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 		case m.Wildcard:
 			e.step("%s is covered by a wildcard", owner)
 		}
-		if family, steered := m.Name.family(q.Type); steered {
-			return s.explainPool(e, owner, m.Name.Pool, family, q)
+		alias := m.Name.Set(dns.TypeCNAME)
+		if alias == nil || q.Type == dns.TypeANY || m.Name.Set(q.Type) != nil {
+			return s.explainName(e, m.Name, owner, q)
 		}
-		set := m.Name.Set(q.Type)
-		if alias := m.Name.Set(dns.TypeCNAME); alias != nil && set == nil {
-			target, err := e.alias(alias, owner)
-			if err != nil {
-				return err
-			}
-			if !within(string(m.Name.Alias), zone.Apex) {
-				return nil
-			}
-			name, owner = m.Name.Alias, target
-			continue
+		target, err := e.alias(alias, owner)
+		if err != nil || len(passed) == MaxAliases {
+			return err
 		}
-		if set == nil {
-			e.step("%s has no %s", owner, e.Type)
+		passed = append(passed, name)
+		round := slices.ContainsFunc(passed, func(p []byte) bool { return bytes.Equal(p, m.Name.Alias) })
+		if next, _ := s.Plan.Zone(m.Name.Alias); next != zone || round {
+			e.step("%s is not followed: it leaves the zone, or comes round", target)
 			return nil
 		}
+		name, owner = m.Name.Alias, target
+	}
+}
+
+// explainName answers from a name that is no alias.
+func (s *Snapshot) explainName(e *Explanation, name *Name, owner string, q Question) error {
+	if family, steered := name.family(q.Type); steered {
+		return s.explainPool(e, owner, name.Pool, family, q)
+	}
+	if alias := name.Set(dns.TypeCNAME); q.Type == dns.TypeANY && alias != nil {
+		return e.add(alias, owner)
+	}
+	if q.Type == dns.TypeANY && len(name.Types) > 0 {
+		e.step("a question for all types gets a short answer (RFC 8482)")
+		return e.add(&AnyAnswer, owner)
+	}
+	if set := name.Set(q.Type); set != nil {
 		return e.add(set, owner)
 	}
+	e.step("%s has no %s", owner, e.Type)
 	return nil
 }
 
@@ -182,6 +195,7 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number, family int,
 	}
 	e.Pool = r
 	if picked == nil {
+		e.Scope = 0 // resolvers keep a denial for everybody (RFC 7871, section 7.4)
 		e.step("%s: no %s to answer with", owner, e.Type)
 		return nil
 	}

@@ -1,6 +1,8 @@
 package zones
 
 import (
+	"github.com/miekg/dns"
+
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
@@ -33,6 +35,26 @@ func (p *Plan) Zone(name []byte) (z *ZoneData, offset int) {
 		offset += 1 + int(name[offset])
 	}
 	return nil, 0
+}
+
+// MaxAliases is how many CNAMEs of a zone are followed for one answer.
+const MaxAliases = 8
+
+// ZoneOf returns the zone to answer a question from: the closest one around the name, but for a DS at its apex the one
+// around that, if we serve it and it delegates the name (RFC 4035, section 3.1.4.1). It allocates nothing.
+func (p *Plan) ZoneOf(name []byte, qtype uint16) *ZoneData {
+	zone, offset := p.Zone(name)
+	if zone == nil || offset > 0 || qtype != dns.TypeDS || len(name) == 1 {
+		return zone
+	}
+	parent, _ := p.Zone(name[1+int(name[0]):])
+	if parent == nil {
+		return zone
+	}
+	if m := parent.Find(name); m.Name == nil || m.Name.Cut == nil || m.Offset > 0 {
+		return zone
+	}
+	return parent
 }
 
 // A PoolPlan is a pool as far as health can't change it.

@@ -3,6 +3,8 @@ package zones
 import (
 	"time"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
@@ -30,6 +32,12 @@ type RecordSet struct {
 	Bytes     []byte
 	Owners    []uint16
 	Signature SignatureSlot
+}
+
+// AnyAnswer is the answer to a question for all types at a name that has some: HINFO "RFC8482" "" (RFC 8482, section 4.2).
+var AnyAnswer = RecordSet{
+	Type: dns.TypeHINFO, Count: 1, TTL: 3600, Owners: []uint16{0},
+	Bytes: []byte("\xC0\x0C" + "\x00\x0D" + "\x00\x01" + "\x00\x00\x0E\x10" + "\x00\x09" + "\x07RFC8482" + "\x00"),
 }
 
 // A SignatureSlot is the number of a record set's signature among the cached ones; 0: not signed.

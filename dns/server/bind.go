@@ -1,0 +1,71 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+// bindAttempts is how often a port that is free for TCP is looked for that is free for UDP too.
+const bindAttempts = 20
+
+// bind takes an address for TCP and then for UDP. TCP comes first because its port can't be shared: UDP sockets of
+// several programs may share one by SO_REUSEPORT, and then each would get a part of the queries.
+func (s *Server) bind(address netip.AddrPort) (binding, error) {
+	var err error
+	for range bindAttempts {
+		var b binding
+		b, err = s.bindOnce(address)
+		if err == nil {
+			return b, nil
+		}
+		if address.Port() != 0 || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return binding{}, bindError(address, err)
+}
+
+func (s *Server) bindOnce(address netip.AddrPort) (binding, error) {
+	tcp, err := net.ListenTCP(network("tcp", address.Addr()), net.TCPAddrFromAddrPort(address))
+	if err != nil {
+		return binding{}, err
+	}
+	port := tcp.Addr().(*net.TCPAddr).AddrPort().Port()
+	b := binding{address: netip.AddrPortFrom(address.Addr(), port), tcp: tcp}
+	b.udp, err = bindUDP(b.address, s.config.UDPWorkers)
+	if err != nil {
+		tcp.Close()
+		return binding{}, err
+	}
+	for _, w := range b.udp {
+		w.counters = s.ledger.open(transportUDP)
+	}
+	return b, nil
+}
+
+// network names the protocol for one family, so that a socket for [::] takes no IPv4.
+func network(protocol string, a netip.Addr) string {
+	if a.Is4() {
+		return protocol + "4"
+	}
+	return protocol + "6"
+}
+
+// bindError says what can be done about it.
+func bindError(address netip.AddrPort, err error) error {
+	advice := "is it an address of this machine?"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "another server has it: stop that one, or choose another address or port"
+	case errors.Is(err, syscall.EACCES):
+		advice = "ports below 1024 need CAP_NET_BIND_SERVICE: grant it, or choose another port"
+	}
+	var cause syscall.Errno
+	if errors.As(err, &cause) {
+		return fmt.Errorf("dns: listen %v: %w; %s (config key listen.dns)", address, cause, advice)
+	}
+	return fmt.Errorf("dns: listen %v: %w (config key listen.dns)", address, err)
+}

@@ -1,0 +1,181 @@
+package server
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/cpu"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A transport is how a query came.
+type transport uint8
+
+const (
+	transportUDP transport = iota
+	transportTCP
+)
+
+var transportNames = [...]string{"udp", "tcp"}
+
+// A dropReason says why a query was not answered, or a client not served.
+type dropReason uint8
+
+const (
+	dropShort       dropReason = iota // no whole header
+	dropResponse                      // not a query
+	dropPort                          // from port 0
+	dropPanic                         // a bug in the answering
+	dropSend                          // the answer could not be sent
+	dropSlow                          // the client did not take the answer in time
+	dropConnections                   // as many connections as allowed
+	dropPerClient                     // as many connections of this client as allowed
+)
+
+var dropNames = [...]string{"short", "response", "source_port", "panic", "send", "slow_client", "connections", "connections_per_client"}
+
+// queryTypes are the types that are counted each by itself, by number. The others are other: clients may ask for any of
+// 65536, and must not make as many time series.
+var queryTypes = [...]string{
+	0: "other", 1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 12: "PTR", 13: "HINFO", 15: "MX", 16: "TXT", 28: "AAAA", 33: "SRV", 35: "NAPTR",
+	39: "DNAME", 43: "DS", 44: "SSHFP", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA",
+	59: "CDS", 60: "CDNSKEY", 64: "SVCB", 65: "HTTPS", 99: "SPF", 251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
+}
+
+var rcodeNames = [...]string{
+	wire.NoError: "NOERROR", wire.FormErr: "FORMERR", wire.ServFail: "SERVFAIL", wire.NXDomain: "NXDOMAIN",
+	wire.NotImp: "NOTIMP", wire.Refused: "REFUSED", wire.BadVers: "BADVERS",
+}
+
+// counters are what one worker counts. It alone writes them, so no cache line goes from one processor to another but
+// when they are read.
+type counters struct {
+	_         cpu.CacheLinePad
+	transport transport
+	types     [len(queryTypes)]atomic.Uint64
+	rcodes    [len(rcodeNames)]atomic.Uint64
+	drops     [len(dropNames)]atomic.Uint64
+	truncated atomic.Uint64
+	received  atomic.Uint64 // bytes
+	sent      atomic.Uint64
+	answers   atomic.Pointer[tally]
+	ledger    *ledger
+	_         cpu.CacheLinePad
+}
+
+// A tally counts answers by the numbers of a plan's counters.
+type tally struct {
+	plan   *zones.Plan
+	counts []atomic.Uint64
+}
+
+func (c *counters) drop(reason dropReason) { c.drops[reason].Add(1) }
+
+// count counts a query that wire.Answer has seen.
+func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) {
+	c.received.Add(uint64(received))
+	switch o.Drop {
+	case wire.DropShort:
+		c.drop(dropShort)
+		return
+	case wire.DropResponse:
+		c.drop(dropResponse)
+		return
+	}
+	c.types[typeIndex(o.Type)].Add(1)
+	c.rcodes[o.RCode].Add(1)
+	c.sent.Add(uint64(sent))
+	if o.Truncated {
+		c.truncated.Add(1)
+	}
+	if o.Counter >= 0 {
+		t := c.answers.Load()
+		if t == nil || t.plan != s.Plan {
+			t = c.ledger.turn(c, s.Plan)
+		}
+		t.counts[o.Counter].Add(1)
+	}
+}
+
+// typeIndex returns where a type is counted in queryTypes.
+func typeIndex(qtype uint16) int {
+	if int(qtype) < len(queryTypes) && queryTypes[qtype] != "" {
+		return int(qtype)
+	}
+	return 0
+}
+
+// An answerKey is what answers are counted by for as long as the server runs, from one plan to the next.
+type answerKey struct {
+	pool, member string
+	region       geo.RegionID
+}
+
+// A ledger knows the counters of all workers, and what they counted under earlier plans. That grows with the pools and
+// members that were ever configured while the server ran.
+type ledger struct {
+	mu      sync.Mutex
+	workers []*counters
+	past    map[answerKey]uint64
+}
+
+func newLedger() *ledger { return &ledger{past: make(map[answerKey]uint64)} }
+
+// open makes the counters of one more worker.
+func (l *ledger) open(t transport) *counters {
+	c := &counters{transport: t, ledger: l}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.workers = append(l.workers, c)
+	return c
+}
+
+// turn begins a new tally for a worker, whose goroutine calls it.
+func (l *ledger) turn(c *counters, plan *zones.Plan) *tally {
+	t := &tally{plan, make([]atomic.Uint64, len(plan.Counters))}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.answers.Load().addTo(l.past)
+	c.answers.Store(t)
+	return t
+}
+
+// answers returns how many answers were given with each member since the server began.
+func (l *ledger) answers() map[answerKey]uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sums := make(map[answerKey]uint64, len(l.past))
+	for key, count := range l.past {
+		sums[key] = count
+	}
+	for _, c := range l.workers {
+		c.answers.Load().addTo(sums)
+	}
+	return sums
+}
+
+func (t *tally) addTo(sums map[answerKey]uint64) {
+	if t == nil {
+		return
+	}
+	for i := range t.counts {
+		c := &t.plan.Counters[i]
+		if count := t.counts[i].Load(); count > 0 {
+			sums[answerKey{c.Pool, c.Member, c.Region}] += count
+		}
+	}
+}
+
+// AnswersByRegion returns how many answers were given with members of each region since the server began.
+func (s *Server) AnswersByRegion() map[geo.RegionID]uint64 {
+	sums := make(map[geo.RegionID]uint64)
+	for key, count := range s.ledger.answers() {
+		if key.region != "" { // the last resort is nowhere
+			sums[key.region] += count
+		}
+	}
+	return sums
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+var (
+	queriesDesc = prometheus.NewDesc("meridian_dns_queries_total",
+		"Queries that were answered, by transport and type.", []string{"transport", "type"}, nil)
+	responsesDesc = prometheus.NewDesc("meridian_dns_responses_total",
+		"Answers by response code.", []string{"rcode"}, nil)
+	answersDesc = prometheus.NewDesc("meridian_dns_answers_total",
+		"Answers with the addresses of a pool's member.", []string{"pool", "member", "region"}, nil)
+	droppedDesc = prometheus.NewDesc("meridian_dns_dropped_total",
+		"Queries that were not answered and connections that were not served, by transport and reason.", []string{"transport", "reason"}, nil)
+	truncatedDesc = prometheus.NewDesc("meridian_dns_truncated_total",
+		"Answers that were too long, so that the client has to ask again over TCP.", []string{"transport"}, nil)
+	receivedDesc = prometheus.NewDesc("meridian_dns_received_bytes_total",
+		"Bytes of the queries.", []string{"transport"}, nil)
+	sentDesc = prometheus.NewDesc("meridian_dns_sent_bytes_total",
+		"Bytes of the answers.", []string{"transport"}, nil)
+	connectionsDesc = prometheus.NewDesc("meridian_dns_tcp_connections",
+		"TCP connections that are open.", nil, nil)
+)
+
+// Describe makes the server a prometheus.Collector.
+func (s *Server) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, connectionsDesc,
+	} {
+		descriptions <- d
+	}
+}
+
+// Collect makes the server a prometheus.Collector: it adds up what the workers have counted.
+func (s *Server) Collect(metrics chan<- prometheus.Metric) {
+	emit := func(d *prometheus.Desc, value uint64, labels ...string) {
+		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
+	}
+	var rcodes [len(rcodeNames)]uint64
+	for t, name := range transportNames {
+		sum := s.ledger.sum(transport(t))
+		for i, typeName := range queryTypes {
+			if typeName != "" {
+				emit(queriesDesc, sum.types[i], name, typeName)
+			}
+		}
+		for i, reason := range dropNames {
+			emit(droppedDesc, sum.drops[i], name, reason)
+		}
+		for i := range rcodes {
+			rcodes[i] += sum.rcodes[i]
+		}
+		emit(truncatedDesc, sum.truncated, name)
+		emit(receivedDesc, sum.received, name)
+		emit(sentDesc, sum.sent, name)
+	}
+	for i, name := range rcodeNames {
+		if name != "" {
+			emit(responsesDesc, rcodes[i], name)
+		}
+	}
+	for key, count := range s.ledger.answers() {
+		emit(answersDesc, count, key.pool, key.member, string(key.region))
+	}
+	metrics <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(s.clients.count()))
+}
+
+// A sum is the counters of all workers of one transport together.
+type sum struct {
+	types                     [len(queryTypes)]uint64
+	rcodes                    [len(rcodeNames)]uint64
+	drops                     [len(dropNames)]uint64
+	truncated, received, sent uint64
+}
+
+func (l *ledger) sum(t transport) (total sum) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.workers {
+		if c.transport != t {
+			continue
+		}
+		addAll(total.types[:], c.types[:])
+		addAll(total.rcodes[:], c.rcodes[:])
+		addAll(total.drops[:], c.drops[:])
+		total.truncated += c.truncated.Load()
+		total.received += c.received.Load()
+		total.sent += c.sent.Load()
+	}
+	return total
+}
+
+func addAll(total []uint64, counts []atomic.Uint64) {
+	for i := range counts {
+		total[i] += counts[i].Load()
+	}
+}

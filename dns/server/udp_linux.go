@@ -1,0 +1,206 @@
+package server
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+const (
+	batchSize   = 32   // datagrams that one system call takes
+	querySize   = 2048 // bytes of a query; of a longer one the rest is cut off
+	nameSize    = unix.SizeofSockaddrInet6
+	controlSize = 64 // room for a packet's destination address, of either family
+)
+
+// A mmsghdr is the kernel's struct of that name.
+type mmsghdr struct {
+	header unix.Msghdr
+	length uint32
+}
+
+// A udpWorker answers what comes in at one socket. An address has several: the kernel spreads the clients over them.
+//
+// It waits inside the system call, on a thread of its own: a trip through the runtime's poller would cost a tenth more
+// for each packet. The kernel writes to all of this while the worker waits, so it stays where it is, on the heap.
+type udpWorker struct {
+	socket   int
+	address  netip.AddrPort
+	counters *counters
+	at       int // the query of the batch that is being answered
+	replies  int // of the batch so far
+
+	in       [batchSize]mmsghdr
+	out      [batchSize]mmsghdr
+	queryIO  [batchSize]unix.Iovec
+	answerIO [batchSize]unix.Iovec
+	names    [batchSize][nameSize]byte
+	controls [batchSize][controlSize / 8]uint64 // aligned as the kernel wants it
+	queries  [batchSize][querySize]byte
+	answers  [batchSize][wire.MaxUDP]byte
+}
+
+// bindUDP opens sockets that share an address.
+func bindUDP(address netip.AddrPort, count int) ([]*udpWorker, error) {
+	var workers []*udpWorker
+	for range count {
+		socket, err := openUDP(address)
+		if err != nil {
+			closeUDP(workers)
+			return nil, err
+		}
+		w := &udpWorker{socket: socket, address: address}
+		w.prepare()
+		workers = append(workers, w)
+	}
+	return workers, nil
+}
+
+func closeUDP(workers []*udpWorker) {
+	for _, w := range workers {
+		unix.Close(w.socket)
+	}
+}
+
+// prepare ties the parts of the batch together.
+func (w *udpWorker) prepare() {
+	for i := range batchSize {
+		w.queryIO[i].Base = &w.queries[i][0]
+		w.queryIO[i].SetLen(querySize)
+		w.in[i].header.Iov = &w.queryIO[i]
+		w.in[i].header.SetIovlen(1)
+		w.in[i].header.Name = &w.names[i][0]
+		w.out[i].header.Iov = &w.answerIO[i]
+		w.out[i].header.SetIovlen(1)
+		w.rearm(i)
+	}
+}
+
+// rearm undoes what the kernel has written to a header.
+func (w *udpWorker) rearm(i int) {
+	h := &w.in[i].header
+	h.Namelen = nameSize
+	h.Flags = 0
+	if w.address.Addr().IsUnspecified() {
+		h.Control = w.control(i)
+		h.SetControllen(controlSize)
+	}
+}
+
+func (w *udpWorker) control(i int) *byte { return (*byte)(unsafe.Pointer(&w.controls[i])) }
+
+func (w *udpWorker) serve(s *Server) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for !s.closing.Load() {
+		n := w.receive()
+		for done := 0; done < n; {
+			done = w.answerFrom(s, done, n)
+		}
+		w.send()
+		for i := range n {
+			w.rearm(i)
+		}
+	}
+}
+
+// receive waits for queries and returns how many came; 0 when there is none for a while.
+func (w *udpWorker) receive() int {
+	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, uintptr(w.socket),
+		uintptr(unsafe.Pointer(&w.in[0])), batchSize, unix.MSG_WAITFORONE, 0, 0)
+	if errno != 0 {
+		return 0 // EAGAIN, EINTR, or an ICMP error about an earlier answer
+	}
+	return int(n)
+}
+
+// answerFrom answers the queries first…n-1 and returns n; a panic ends it behind the query that caused it.
+func (w *udpWorker) answerFrom(s *Server, first, n int) (done int) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.counters.drop(dropPanic)
+			s.logPanic(cause)
+			done = w.at + 1
+		}
+	}()
+	w.at = first
+	snapshot := s.config.Snapshot()
+	for ; w.at < n; w.at++ {
+		w.answer(snapshot)
+	}
+	return n
+}
+
+// answer answers the query at w.at.
+func (w *udpWorker) answer(snapshot *zones.Snapshot) {
+	i := w.at
+	query := w.queries[i][:min(int(w.in[i].length), querySize)]
+	from, ok := sourceOf(&w.names[i])
+	if !ok {
+		w.counters.drop(dropPort)
+		return
+	}
+	answer, outcome := wire.Answer(w.answers[w.replies][:0:wire.MaxUDP], snapshot, query, from, wire.MaxUDP, rand.Uint32())
+	w.counters.count(snapshot, outcome, len(query), len(answer))
+	if len(answer) == 0 {
+		return
+	}
+	h := &w.out[w.replies].header
+	h.Name, h.Namelen = &w.names[i][0], w.in[i].header.Namelen
+	if w.address.Addr().IsUnspecified() {
+		h.Control = w.control(i)
+		h.Controllen = w.in[i].header.Controllen
+		leaveByAnyInterface(&w.controls[i])
+	}
+	w.answerIO[w.replies].Base = &answer[0]
+	w.answerIO[w.replies].SetLen(len(answer))
+	w.replies++
+}
+
+// sourceOf reads a packet's source. There is nothing at port 0: such a packet is forged.
+func sourceOf(name *[nameSize]byte) (netip.Addr, bool) {
+	if binary.BigEndian.Uint16(name[2:]) == 0 {
+		return netip.Addr{}, false
+	}
+	if binary.NativeEndian.Uint16(name[:]) == unix.AF_INET {
+		return netip.AddrFrom4([4]byte(name[4:8])), true
+	}
+	return netip.AddrFrom16([16]byte(name[8:24])).Unmap(), true
+}
+
+// leaveByAnyInterface makes packet information that came with a query fit to go out with its answer: the address that
+// was asked becomes the source, but the way back need not be the one that the query took.
+func leaveByAnyInterface(control *[controlSize / 8]uint64) {
+	h := (*unix.Cmsghdr)(unsafe.Pointer(control))
+	data := unsafe.Add(unsafe.Pointer(control), unix.CmsgLen(0))
+	if h.Level == unix.IPPROTO_IP {
+		(*unix.Inet4Pktinfo)(data).Ifindex = 0
+	} else {
+		(*unix.Inet6Pktinfo)(data).Ifindex = 0
+	}
+}
+
+// send sends the replies of the batch. One that can't be sent is left out: its client will ask again.
+func (w *udpWorker) send() {
+	for sent := 0; sent < w.replies; {
+		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, uintptr(w.socket),
+			uintptr(unsafe.Pointer(&w.out[sent])), uintptr(w.replies-sent), 0, 0, 0)
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			w.counters.drop(dropSend)
+			sent++
+		default:
+			sent += int(n)
+		}
+	}
+	w.replies = 0
+}

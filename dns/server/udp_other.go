@@ -1,0 +1,77 @@
+//go:build !linux
+
+package server
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+)
+
+// A udpWorker answers what comes in at one socket, which the workers of an address share. Elsewhere than on Linux this
+// is for development: it is several times slower.
+type udpWorker struct {
+	conn     *net.UDPConn
+	counters *counters
+	query    [2048]byte
+	answers  [wire.MaxUDP]byte
+}
+
+var errWildcard = errors.New("all addresses at once are only possible on Linux: name those that clients ask")
+
+func bindUDP(address netip.AddrPort, count int) ([]*udpWorker, error) {
+	if address.Addr().IsUnspecified() {
+		return nil, errWildcard
+	}
+	conn, err := net.ListenUDP(network("udp", address.Addr()), net.UDPAddrFromAddrPort(address))
+	if err != nil {
+		return nil, err
+	}
+	workers := make([]*udpWorker, count)
+	for i := range workers {
+		workers[i] = &udpWorker{conn: conn}
+	}
+	return workers, nil
+}
+
+func closeUDP(workers []*udpWorker) {
+	for _, w := range workers {
+		w.conn.Close()
+	}
+}
+
+func (w *udpWorker) serve(s *Server) {
+	for !s.closing.Load() {
+		_ = w.conn.SetReadDeadline(time.Now().Add(250 * time.Millisecond)) // shared, so that Close need not interrupt
+		n, from, err := w.conn.ReadFromUDPAddrPort(w.query[:])
+		if err == nil {
+			w.answer(s, w.query[:n], from)
+		}
+	}
+}
+
+func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			w.counters.drop(dropPanic)
+			s.logPanic(cause)
+		}
+	}()
+	if from.Port() == 0 {
+		w.counters.drop(dropPort)
+		return
+	}
+	snapshot := s.config.Snapshot()
+	answer, outcome := wire.Answer(w.answers[:0], snapshot, query, from.Addr().Unmap().WithZone(""), wire.MaxUDP, rand.Uint32())
+	w.counters.count(snapshot, outcome, len(query), len(answer))
+	if len(answer) == 0 {
+		return
+	}
+	if _, err := w.conn.WriteToUDPAddrPort(answer, from); err != nil {
+		w.counters.drop(dropSend)
+	}
+}

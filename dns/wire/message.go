@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// The sections of an answer, as indices of message.counts.
+const (
+	sectionAnswer = iota
+	sectionAuthority
+	sectionAdditional
+)
+
+// atQuestion is the offset of the question's name in every message, and what packed record sets point to.
+const atQuestion = headerSize
+
+// A message is an answer in the making. It stands at the end of bytes.
+type message struct {
+	bytes  []byte
+	start  int // of the message in bytes
+	body   int // where its records begin in bytes
+	room   int // bytes that records may still take: the OPT record has its place already
+	counts [3]uint16
+	full   bool // something did not fit, so the client is to ask again over TCP
+}
+
+// begin appends the header, which end completes, and the question.
+func (m *message) begin(dst []byte, q *query, limit int) {
+	m.start = len(dst)
+	m.bytes = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	m.bytes = append(m.bytes, q.question...)
+	m.body = len(m.bytes)
+	m.room = q.edns.limit(limit) - (m.body - m.start) - q.edns.length()
+}
+
+// offset is where the next record will stand in the message.
+func (m *message) offset() int { return len(m.bytes) - m.start }
+
+// take reports whether size bytes of records still fit, and takes them off the room.
+func (m *message) take(size int) bool {
+	if m.full || size > m.room {
+		m.full = true
+		return false
+	}
+	m.room -= size
+	return true
+}
+
+// add appends a record set whose owner stands at an offset of the message.
+func (m *message) add(section int, set *zones.RecordSet, owner int) {
+	if !m.take(len(set.Bytes)) {
+		return
+	}
+	at := len(m.bytes)
+	m.bytes = append(m.bytes, set.Bytes...)
+	if owner != atQuestion {
+		for _, pointer := range set.Owners {
+			binary.BigEndian.PutUint16(m.bytes[at+int(pointer):], 0xC000|uint16(owner))
+		}
+	}
+	m.counts[section] += set.Count
+}
+
+// addRaw appends records as they are.
+func (m *message) addRaw(section int, records []byte, count uint16) {
+	if !m.take(len(records)) {
+		return
+	}
+	m.bytes = append(m.bytes, records...)
+	m.counts[section] += count
+}
+
+// truncate takes all records out again: a client that asks over TCP has no use for some of them (RFC 2181, section 9).
+func (m *message) truncate() {
+	m.bytes = m.bytes[:m.body]
+	m.counts = [3]uint16{}
+}
+
+// end appends the OPT record and completes the header.
+func (m *message) end(q *query, rcode uint16, authoritative bool, scope int, extended infoCode) {
+	if q.edns.present {
+		m.bytes = q.edns.appendOPT(m.bytes, rcode, scope, extended)
+		m.counts[sectionAdditional]++
+	}
+	flags := flagQR | q.flags&(maskOpcode|flagRD|flagCD) | rcode&15
+	if authoritative {
+		flags |= flagAA
+	}
+	if m.full {
+		flags |= flagTC
+	}
+	header := m.bytes[m.start:]
+	binary.BigEndian.PutUint16(header, q.id)
+	binary.BigEndian.PutUint16(header[2:], flags)
+	if q.question != nil {
+		header[5] = 1
+	}
+	for section, count := range m.counts {
+		binary.BigEndian.PutUint16(header[6+2*section:], count)
+	}
+}

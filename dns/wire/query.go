@@ -1,0 +1,183 @@
+package wire
+
+import "encoding/binary"
+
+const (
+	headerSize = 12
+	maxName    = 255
+
+	classIN  = 1
+	classANY = 255
+)
+
+// Bits of the second word of a header.
+const (
+	flagQR = 1 << 15
+	flagAA = 1 << 10
+	flagTC = 1 << 9
+	flagRD = 1 << 8
+	flagCD = 1 << 4
+
+	maskOpcode = 15 << 11
+)
+
+// The types that Answer knows by number; all others are only compared.
+const (
+	typeCNAME  = 5
+	typeA      = 1
+	typeAAAA   = 28
+	typeOPT    = 41
+	typeDS     = 43
+	typeNXNAME = 128
+	typeIXFR   = 251
+	typeAXFR   = 252
+	typeANY    = 255
+)
+
+// A query is a query as far as it could be read.
+type query struct {
+	id       uint16
+	flags    uint16
+	question []byte // as it came; nil where it could not be read
+	qtype    uint16
+	class    uint16
+	edns     edns
+
+	fault     uint16   // the response code where the query itself is at fault
+	faultInfo infoCode // and what more is to be said of it
+
+	lower  [maxName]byte // the question's name in lower case
+	length int           // of that name
+}
+
+// name returns the question's name in lower case.
+func (q *query) name() []byte { return q.lower[:q.length] }
+
+func (q *query) readHeader(b []byte) Drop {
+	if len(b) < headerSize {
+		return DropShort
+	}
+	q.id, q.flags = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	if q.flags&flagQR != 0 {
+		return DropResponse
+	}
+	return Answered
+}
+
+// readBody reads what follows the header, and notes the first fault.
+func (q *query) readBody(b []byte) {
+	if q.flags&maskOpcode != 0 {
+		q.flags &= maskOpcode // the other bits are QUERY's
+		q.fault = NotImp
+		return
+	}
+	if binary.BigEndian.Uint16(b[4:]) != 1 {
+		q.fault = FormErr // RFC 9619
+		return
+	}
+	offset := q.readQuestion(b)
+	if offset == 0 {
+		q.fault = FormErr
+		return
+	}
+	q.readRecords(b, offset)
+	if q.fault == NoError {
+		q.fault, q.faultInfo = judgeType(q.qtype)
+	}
+	if q.fault == NoError && q.class != classIN && q.class != classANY {
+		q.fault, q.faultInfo = Refused, infoNotAuthoritative
+	}
+}
+
+// readQuestion returns the offset of what follows the question; 0 if the question can't be read.
+func (q *query) readQuestion(b []byte) int {
+	offset := headerSize
+	for {
+		if offset >= len(b) {
+			return 0
+		}
+		n := int(b[offset])
+		// In the first name of a message a compression pointer has nothing to point to (RFC 1035, section 4.1.4).
+		if n > 63 || offset+1+n > len(b) || q.length+1+n > maxName {
+			return 0
+		}
+		lower(q.lower[q.length:], b[offset:offset+1+n])
+		offset += 1 + n
+		q.length += 1 + n
+		if n == 0 {
+			break
+		}
+	}
+	if offset+4 > len(b) {
+		return 0
+	}
+	q.qtype, q.class = binary.BigEndian.Uint16(b[offset:]), binary.BigEndian.Uint16(b[offset+2:])
+	offset += 4
+	q.question = b[headerSize:offset]
+	return offset
+}
+
+// lower copies a label in lower case (RFC 4343). Its length, at most 63, is no letter.
+func lower(dst, label []byte) {
+	for i, c := range label {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst[i] = c
+	}
+}
+
+// judgeType says what is wrong with asking for a type.
+func judgeType(qtype uint16) (rcode uint16, info infoCode) {
+	switch {
+	case qtype == typeNXNAME:
+		return FormErr, infoInvalidQueryType
+	case qtype == typeOPT:
+		return FormErr, infoNone
+	case qtype == typeAXFR || qtype == typeIXFR:
+		return Refused, infoNone
+	case qtype >= 128 && qtype < typeANY: // RFC 6895, section 3.1: no types of data
+		return NotImp, infoNone
+	}
+	return NoError, infoNone
+}
+
+// readRecords walks over the records behind the question and reads the OPT record among the additional ones.
+func (q *query) readRecords(b []byte, offset int) {
+	skipped := int(binary.BigEndian.Uint16(b[6:])) + int(binary.BigEndian.Uint16(b[8:]))
+	additional := int(binary.BigEndian.Uint16(b[10:]))
+	for i := range skipped + additional {
+		owner := offset
+		offset = skipName(b, offset)
+		if offset == 0 || offset+10 > len(b) {
+			q.fault = FormErr
+			return
+		}
+		fixed := offset
+		offset += 10 + int(binary.BigEndian.Uint16(b[fixed+8:]))
+		if offset > len(b) {
+			q.fault = FormErr
+			return
+		}
+		if i >= skipped && binary.BigEndian.Uint16(b[fixed:]) == typeOPT {
+			q.readOPT(b[owner] == 0, b[fixed:offset])
+		}
+	}
+}
+
+// skipName returns the offset of what follows a name; 0 if the name runs out of the message.
+func skipName(b []byte, offset int) int {
+	for offset < len(b) {
+		n := int(b[offset])
+		switch {
+		case n == 0:
+			return offset + 1
+		case n >= 0xC0:
+			return offset + 2
+		case n > 63:
+			return 0
+		}
+		offset += 1 + n
+	}
+	return 0
+}
