@@ -1,0 +1,325 @@
+package dashboard
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A level says how soon somebody must look.
+type level uint8
+
+const (
+	levelOK level = iota
+	levelNotice
+	levelWarning
+	levelCritical
+)
+
+var levelNames = [...]string{"ok", "notice", "warning", "critical"}
+
+func (l level) MarshalText() ([]byte, error) { return []byte(levelNames[l]), nil }
+
+// A finding is one thing that is not as it should be.
+type finding struct {
+	Level   level     `json:"level"`
+	Kind    string    `json:"kind"`
+	Subject string    `json:"subject"` // its name
+	Text    string    `json:"text"`    // in words, with the name
+	Since   time.Time `json:"since,omitzero"`
+
+	weight int // among findings of one level, the lower comes first
+}
+
+// The kinds of finding: what the subject is.
+const (
+	kindCheck    = "check"
+	kindPool     = "pool"
+	kindControl  = "control"
+	kindRule     = "rule"
+	kindNode     = "node"
+	kindVoters   = "voters"
+	kindSnapshot = "snapshot"
+)
+
+// How long nodes may differ: what is on its way is no news, and what stays is an alarm.
+const (
+	driftSettles = 5 * time.Second
+	driftAlarms  = 60 * time.Second
+)
+
+// find returns what is wrong in a scene, worst first.
+//
+//	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
+//	           nodes differ for a minute
+//	warning    a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
+//	           nodes differ for some seconds
+//	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
+func find(c scene, differing map[disagreement]time.Time) []finding {
+	var f findings
+	f.snapshot(c)
+	f.checks(c)
+	f.controls(c)
+	f.nodes(c, differing)
+	slices.SortStableFunc(f, func(a, b finding) int {
+		return cmp.Or(-cmp.Compare(a.Level, b.Level), cmp.Compare(a.weight, b.weight), cmp.Compare(a.Subject, b.Subject))
+	})
+	if f == nil {
+		return []finding{}
+	}
+	return f
+}
+
+type findings []finding
+
+func (f *findings) add(l level, weight int, kind, subject string, since time.Time, format string, args ...any) {
+	*f = append(*f, finding{l, kind, subject, fmt.Sprintf(format, args...), since, weight})
+}
+
+func (f *findings) snapshot(c scene) {
+	if c.snapshot == nil {
+		f.add(levelCritical, 0, kindSnapshot, string(c.node.Name), c.node.Started, "Node %s answers nothing: no configuration is compiled yet", c.node.Name)
+		return
+	}
+	for _, pool := range c.snapshot.Pools {
+		name := pool.Plan.Pool.Name
+		switch rung := pool.Worst(); rung {
+		case zones.RungUp:
+		case zones.RungHeldBack, zones.RungUnknown, zones.RungDrain:
+			f.add(levelWarning, 0, kindPool, name, time.Time{}, "Pool %s has nothing better than %s for some clients", name, rungWords[rung])
+		default:
+			f.add(levelCritical, 1, kindPool, name, time.Time{}, "Pool %s %s", name, rungWords[rung])
+		}
+	}
+}
+
+// rungWords say what a rung means for clients.
+var rungWords = [...]string{
+	zones.RungUp:         "members that are up",
+	zones.RungHeldBack:   "members that are held back after recovery",
+	zones.RungUnknown:    "members that nobody has a verdict of",
+	zones.RungDrain:      "members that are draining",
+	zones.RungOpen:       "has nothing up for some clients and answers every permitted member as if it were",
+	zones.RungLastResort: "has nothing up for some clients and answers its last resort",
+	zones.RungNoData:     "has nothing to answer some clients with",
+}
+
+func (f *findings) checks(c scene) {
+	members := c.members()
+	for _, id := range c.health.Checks() {
+		s := c.health.Status(id, health.Global)
+		why := explainStatus(&s)
+		if s.Held {
+			s.Since = time.Time{} // of the state, which is not what is wrong
+		}
+		switch {
+		case s.State == health.Down && !s.HeldBack && offDuty(members[id]):
+			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s is down, with its control off: %s", id, why)
+		case s.State == health.Down && s.HeldBack:
+			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s: %s", id, why)
+		case s.State == health.Down:
+			f.add(levelCritical, 2, kindCheck, string(id), s.Since, "Check %s is down: %s", id, why)
+		case s.State == health.Unknown && s.Grace:
+			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s: %s", id, why)
+		case s.State != health.Up || s.Held:
+			f.add(levelWarning, 2, kindCheck, string(id), s.Since, "Check %s: %s", id, why)
+		case dissents(&s) != "":
+			f.add(levelNotice, 3, kindCheck, string(id), s.Since, "Check %s: %s", id, why)
+		}
+	}
+}
+
+// offDuty reports whether no pool could answer with what the check is of, because every control over it is off.
+func offDuty(members []memberName) bool {
+	return len(members) > 0 && !slices.ContainsFunc(members, func(m memberName) bool { return m.On })
+}
+
+func (f *findings) controls(c scene) {
+	for _, v := range c.control.Violations() {
+		f.add(levelCritical, 3, kindRule, ruleID(v), time.Time{}, "Safety rule %s is broken: it needs %s, and %d are", ruleID(v), v.Needs, v.On)
+	}
+	for _, ctl := range c.control.Controls() {
+		if !ctl.On {
+			f.add(levelNotice, 0, kindControl, string(ctl.Name), ctl.Changed, "Control %s is off%s", ctl.Name, byWhom(ctl))
+		}
+	}
+	if !c.node.Quorum {
+		f.add(levelWarning, 1, kindVoters, string(c.node.Name), time.Time{}, "No quorum of voters: controls stay as they are and can't be changed")
+	}
+}
+
+func byWhom(c control.Control) string {
+	if c.Actor == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (%s: %s)", c.Actor, c.Reason)
+}
+
+// ruleID is the name by which an override means exactly this rule.
+func ruleID(v control.Violation) string {
+	if v.Panel == "" {
+		return v.Rule
+	}
+	return string(v.Panel) + "/" + v.Rule
+}
+
+func (f *findings) nodes(c scene, differing map[disagreement]time.Time) {
+	for i := range c.node.Peers {
+		p := &c.node.Peers[i]
+		switch {
+		case !p.Alive:
+			f.add(levelWarning, 1, kindNode, string(p.Name), p.Heard, "Node %s in %s is lost", p.Name, p.Region)
+		case p.Heard.IsZero():
+			f.add(levelNotice, 4, kindNode, string(p.Name), time.Time{}, "Node %s in %s has not said anything yet", p.Name, p.Region)
+		case !p.Ready && slices.Contains(p.Roles, health.RoleDNS.Names()[0]):
+			f.add(levelNotice, 4, kindNode, string(p.Name), time.Time{}, "Node %s in %s does not answer queries yet", p.Name, p.Region)
+		}
+	}
+	for _, d := range disagreements(c.node) {
+		begun := differing[d.disagreement]
+		l := levelWarning
+		switch age := c.now.Sub(begun); {
+		case age < driftSettles:
+			continue
+		case age >= driftAlarms:
+			l = levelCritical
+		}
+		f.add(l, 4, kindNode, string(d.node), begun, "Node %s differs in its %s: %s, not %s", d.node, d.what, d.have, d.want)
+	}
+}
+
+// conclude puts a scene into one line: what is worst, and how much else is as bad.
+func conclude(c scene, found []finding) (level, string) {
+	if len(found) == 0 {
+		return levelOK, allWell(c)
+	}
+	first := found[0]
+	var alike []string // subjects of the first's kind
+	same := 0
+	for _, f := range found {
+		if f.Level == first.Level && f.Kind == first.Kind && !slices.Contains(alike, f.Subject) {
+			alike = append(alike, f.Subject)
+		}
+		if f.Level == first.Level {
+			same++
+		}
+	}
+	text := first.Text
+	if n := len(alike); n > 1 {
+		text = fmt.Sprintf("%d %s: %s", n, together(first), strings.Join(alike[:min(n, maxNamed)], ", "))
+		if n > maxNamed {
+			text += fmt.Sprintf(" and %d more", n-maxNamed)
+		}
+	}
+	others := same - len(alike)
+	if others > 0 {
+		text += fmt.Sprintf(" (and %d more)", others)
+	}
+	if first.Level == levelNotice && allUp(c) {
+		text = allWell(c) + ". " + text
+	}
+	return first.Level, text
+}
+
+// maxNamed is how many subjects the top line names.
+const maxNamed = 4
+
+// together says of several subjects of one kind and level what is the matter with them.
+func together(f finding) string {
+	switch f.Kind {
+	case kindCheck:
+		return [...]string{levelNotice: "checks are held back, new or disputed", levelWarning: "checks are held, unknown or draining",
+			levelCritical: "checks are down"}[f.Level]
+	case kindPool:
+		return "pools have nothing up for some clients"
+	case kindControl:
+		return "controls are off"
+	case kindRule:
+		return "safety rules are broken"
+	case kindNode:
+		return [...]string{levelNotice: "nodes are not ready", levelWarning: "nodes are lost or differ", levelCritical: "nodes differ"}[f.Level]
+	}
+	return f.Kind
+}
+
+func allUp(c scene) bool {
+	for _, id := range c.health.Checks() {
+		if s := c.health.Status(id, health.Global); s.State != health.Up {
+			return false
+		}
+	}
+	return true
+}
+
+func allWell(c scene) string {
+	checks := len(c.health.Checks())
+	parts := []string{plural(checks, "All %d checks up", "The one check is up")}
+	if checks == 0 {
+		parts[0] = "No checks"
+	}
+	parts = append(parts, plural(len(c.node.Peers), "all %d nodes agree", "one node"))
+	return strings.Join(parts, ", ")
+}
+
+func plural(n int, many, one string) string {
+	if n == 1 {
+		return one
+	}
+	if !strings.Contains(many, "%") {
+		return many
+	}
+	return fmt.Sprintf(many, n)
+}
+
+// explainStatus says in words why a check has its status.
+//
+//	held                as before      which vantages are missing
+//	held back           down           measured up, not for long enough
+//	unknown, in grace   unknown        nobody has a verdict yet
+//	up                  up             who sees it otherwise
+//	any other                          the votes
+func explainStatus(s *health.Status) string {
+	switch {
+	case s.Held && 2*s.Fresh > s.Assigned:
+		return fmt.Sprintf("held as %v: too few vantages have been heard steadily to believe a change", s.State)
+	case s.Held:
+		return fmt.Sprintf("held as %v: only %d of %d vantages are fresh", s.State, s.Fresh, s.Assigned)
+	case s.HeldBack:
+		return "recovered, but held back until it was up for long enough"
+	case s.State == health.Unknown && s.Grace:
+		return "no verdict yet; keeps its rank for now"
+	case s.State == health.Unknown:
+		return "no verdict: " + s.Summary()
+	case s.State == health.Drain:
+		return "draining: it asks for no new clients"
+	case s.State == health.Up && dissents(s) != "":
+		return "up, but " + dissents(s)
+	}
+	return s.Summary()
+}
+
+// dissents says which regions see a check otherwise than its status; empty: none.
+func dissents(s *health.Status) string {
+	var said []string
+	for _, vote := range s.Regions {
+		if vote.State != health.Unknown && vote.State != s.State {
+			said = append(said, fmt.Sprintf("%s says %v%s", vote.Region, vote.State, reasonOf(vote)))
+		}
+	}
+	return strings.Join(said, ", ")
+}
+
+func reasonOf(vote health.Vote) string {
+	for _, o := range vote.Vantages {
+		if o.Fresh && o.State == vote.State && o.Reason > health.ReasonOK {
+			return fmt.Sprintf(" (%v)", o.Reason)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,162 @@
+package dashboard
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+)
+
+var discard = slog.New(slog.DiscardHandler)
+
+// A row of the timeline: something happens, and the page says this of it.
+type row struct {
+	name  string
+	after time.Duration
+	do    func(*fake)
+	want  string // the top line
+	level string // of the first finding
+}
+
+func all(check string, state health.State, reason health.Reason) func(*fake) {
+	return func(f *fake) {
+		for _, v := range fakeVantages {
+			f.say(v.Node, check, state, reason)
+		}
+	}
+}
+
+func peer(name health.NodeID, edit func(*Peer)) func(*fake) {
+	return func(f *fake) {
+		f.change(func(n *NodeInfo) {
+			for i := range n.Peers {
+				if n.Peers[i].Name == name {
+					edit(&n.Peers[i])
+				}
+			}
+		})
+	}
+}
+
+func switches(on bool, names ...control.ControlID) func(*fake) {
+	return func(f *fake) {
+		c := control.Command{Kind: control.KindSet, Actor: "mia", Reason: "drill", Overrides: []string{"keep-two", "last-on:api"}}
+		for _, name := range names {
+			c.Switches = append(c.Switches, control.Switch{Control: name, On: on})
+		}
+		f.submit(context.Background(), c)
+	}
+}
+
+func TestFindings(t *testing.T) {
+	const well = "All 6 checks up, all 3 nodes agree"
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		s := start(t, f, newPipes())
+		for _, r := range []row{
+			{"all is well", 0, func(*fake) {}, well, ""},
+			{"one vantage dissents", 0, func(f *fake) { f.say("ap1", "euw1/ipv4", health.Down, health.ReasonTimeout) },
+				well + ". Check gateway/euw1/ipv4: up, but ap-south says down (timeout)", "notice"},
+			{"two do", 0, func(f *fake) { f.say("eu1", "euw1/ipv4", health.Down, health.ReasonRefused) },
+				"Check gateway/euw1/ipv4 is down: 1 of 3 regions say up, 3 of 3 vantages fresh, 1 × timeout, 1 × refused", "critical"},
+			{"what its control has taken out is expected, were it not in other pools", 0, switches(false, "api-eu-west"),
+				"Check gateway/euw1/ipv4 is down: 1 of 3 regions say up, 3 of 3 vantages fresh, 1 × timeout, 1 × refused", "critical"},
+			{"back", 0, all("euw1", health.Up, health.ReasonOK), well + ". Control api-eu-west is off (mia: drill)", "notice"},
+			{"two off", 0, switches(false, "api-us-east"), "Safety rule api/keep-two is broken: it needs at least 2 of 3 on, and 1 are", "critical"},
+			{"all off", 0, switches(false, "api-ap-south"), "Pool api has nothing to answer some clients with (and 2 more)", "critical"},
+			{"on again", 0, switches(true, "api-us-east", "api-eu-west", "api-ap-south"), well, ""},
+			{"everything is down", 0, all("", health.Down, health.ReasonTimeout),
+				"3 pools have nothing up for some clients: admin, api, canary (and 6 more)", "critical"},
+			{"and up", 0, all("", health.Up, health.ReasonOK), well, ""},
+			{"draining", 0, all("aps1/ipv4", health.Drain, health.ReasonDrain), "Check gateway/aps1/ipv4: draining: it asks for no new clients", "warning"},
+			{"no longer", 0, all("", health.Up, health.ReasonOK), well, ""},
+			{"a node is lost", 0, peer("ap1", func(p *Peer) { p.Alive = false }), "Node ap1 in ap-south is lost", "warning"},
+			{"most are", 0, peer("eu1", func(p *Peer) { p.Alive = false }), "2 nodes are lost or differ: ap1, eu1 (and 6 more)", "warning"},
+			{"they return", 0, func(f *fake) {
+				peer("ap1", func(p *Peer) { p.Alive = true })(f)
+				peer("eu1", func(p *Peer) { p.Alive = true })(f)
+			}, well, ""},
+			{"no quorum", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Quorum = false }) },
+				"No quorum of voters: controls stay as they are and can't be changed", "warning"},
+			{"a quorum", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Quorum = true }) }, well, ""},
+			{"not ready", 0, peer("eu1", func(p *Peer) { p.Ready = false }), well + ". Node eu1 in eu-west does not answer queries yet", "notice"},
+			{"ready", 0, peer("eu1", func(p *Peer) { p.Ready = true }), well, ""},
+			{"nodes differ, as they do while news travels", 0, func(f *fake) { f.skew = true }, well, ""},
+			{"still, not for long enough", 4 * time.Second, func(*fake) {}, well, ""},
+			{"that is too long for news", 2 * time.Second, func(*fake) {}, "Node ap1 differs in its answers: SNAPSHOT (and 1 more)", "warning"},
+			{"an alarm", 55 * time.Second, func(*fake) {}, "Node ap1 differs in its answers: SNAPSHOT (and 1 more)", "critical"},
+			{"they agree", 0, func(f *fake) { f.skew = false }, well, ""},
+			{"and begin anew", 0, func(f *fake) { f.skew = true }, well, ""},
+		} {
+			time.Sleep(r.after)
+			r.do(f)
+			f.advance()
+			synctest.Wait()
+			st := s.status(s.scene(time.Now()))
+			got := ""
+			if len(st.Findings) > 0 {
+				got = levelNames[st.Findings[0].Level]
+			}
+			digests := fmt.Sprintf("%v, not %v", f.snapshot.Digest+1, f.snapshot.Digest)
+			st.Summary = strings.ReplaceAll(st.Summary, digests, "SNAPSHOT")
+			if st.Summary != r.want || got != r.level {
+				t.Errorf("%s: %q, %q, want %q, %q", r.name, st.Summary, got, r.want, r.level)
+			}
+		}
+	})
+}
+
+func TestDisagreements(t *testing.T) {
+	node := func(name health.NodeID, world, snapshot health.Hash64, index uint64) Peer {
+		return Peer{Name: name, Alive: true, Ready: true, Heard: time.Unix(1, 0), World: world, Snapshot: snapshot, Epoch: 1, Index: index}
+	}
+	edit := func(p Peer, f func(*Peer)) Peer { f(&p); return p }
+	for _, test := range []struct {
+		name  string
+		peers []Peer
+		want  string
+	}{
+		{"nobody", nil, ""},
+		{"alone", []Peer{node("a", 1, 1, 1)}, ""},
+		{"the many are right", []Peer{node("a", 1, 1, 1), node("b", 1, 2, 1), node("c", 1, 2, 1)}, "a answers"},
+		{"of two, this one", []Peer{node("b", 1, 2, 1), node("a", 1, 1, 1)}, "b answers"},
+		{"another configuration explains other answers", []Peer{node("a", 1, 1, 1), node("b", 1, 1, 1), node("c", 2, 2, 1)}, "c configuration"},
+		{"the newest controls are right", []Peer{node("a", 1, 1, 1), node("b", 1, 1, 1), node("c", 1, 1, 2)}, "a controls, b controls"},
+		{"the dead do not count", []Peer{node("a", 1, 1, 1), edit(node("b", 2, 2, 2), func(p *Peer) { p.Alive = false })}, ""},
+		{"nor those not heard", []Peer{node("a", 1, 1, 1), edit(node("b", 0, 0, 0), func(p *Peer) { p.Heard = time.Time{} })}, ""},
+		{"who answers nothing has no answers to compare", []Peer{node("a", 1, 1, 1), edit(node("b", 1, 0, 1), func(p *Peer) { p.Ready = false })}, ""},
+	} {
+		var got []string
+		for _, d := range disagreements(NodeInfo{Name: "a", Peers: test.peers}) {
+			got = append(got, fmt.Sprintf("%s %s", d.node, d.what))
+		}
+		if strings.Join(got, ", ") != test.want {
+			t.Errorf("%s: %v, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+func TestNeeds(t *testing.T) {
+	abc := []control.ControlID{"a", "b", "c"}
+	for _, test := range []struct {
+		rule control.Rule
+		want string
+	}{
+		{control.Rule{Assert: control.AtLeast, Threshold: 2, Of: abc}, "at least 2 of 3 on"},
+		{control.Rule{Assert: control.Any, Of: abc}, "at least 1 of 3 on"},
+		{control.Rule{Assert: control.All, Of: abc}, "all 3 on"},
+		{control.Rule{Assert: control.AtLeast, Threshold: 2, Of: abc, Inverted: true}, "at most 1 of 3 on"},
+		{control.Rule{Assert: control.Any, Of: abc, Inverted: true}, "none of 3 on"},
+		{control.Rule{Assert: control.All, Of: abc, Inverted: true}, "not all 3 on"},
+	} {
+		if got := needs(test.rule); got != test.want {
+			t.Errorf("needs(%+v) = %q, want %q", test.rule, got, test.want)
+		}
+	}
+}

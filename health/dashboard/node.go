@@ -1,0 +1,39 @@
+package dashboard
+
+import (
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// NodeInfo is what is shown of the node itself and of the mesh as it sees it. It is immutable.
+type NodeInfo struct {
+	Name    health.NodeID     `json:"name"`
+	Region  geo.RegionID      `json:"region"`
+	Roles   []string          `json:"roles"`
+	Version string            `json:"version"`
+	Started time.Time         `json:"started"`
+	Raft    string            `json:"raft,omitempty"`    // for people: "leader is eu1, 3 voters"
+	Quorum  bool              `json:"quorum"`            // the voters can decide, as far as the node knows
+	Dropped map[string]uint64 `json:"dropped,omitempty"` // messages refused, by reason
+	Peers   []Peer            `json:"-"`                 // ordered by name, this node included; shown by themselves
+}
+
+// A Peer is what the node knows of one node of the mesh, itself included.
+type Peer struct {
+	Name     health.NodeID          `json:"name"`
+	Region   geo.RegionID           `json:"region"`
+	Roles    []string               `json:"roles"`
+	Alive    bool                   `json:"alive"`
+	Heard    time.Time              `json:"heard,omitzero"` // when the newest heartbeat came; zero: none yet, and what follows says nothing
+	Ready    bool                   `json:"ready"`          // answers queries
+	World    health.Hash64          `json:"world"`
+	Snapshot health.Hash64          `json:"snapshot"`
+	Epoch    uint64                 `json:"epoch"` // of the control state it obeys
+	Index    uint64                 `json:"index"`
+	Answers  []health.RegionAnswers `json:"answers,omitempty"`
+}
+
+// counts reports whether the peer's digests are to be compared: it lives and has said what they are.
+func (p *Peer) counts() bool { return p.Alive && !p.Heard.IsZero() }

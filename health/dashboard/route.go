@@ -1,0 +1,185 @@
+package dashboard
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+// A route is one method of one path, with what the reference says of it.
+type route struct {
+	method  string
+	path    string // a pattern of http.ServeMux
+	doc     string
+	params  []param
+	example string // "GET /v1/status", and a body on the next line
+	handle  func(*Server, http.ResponseWriter, *http.Request)
+}
+
+type param struct{ name, doc string }
+
+var routes = []route{
+	{"GET", "/v1/status", "The node, its peers, what is wrong (worst first), and where nodes differ.", nil,
+		"GET /v1/status", (*Server).getStatus},
+	{"GET", "/v1/checks", "The status of every check, with the verdict of every vantage.", nil,
+		"GET /v1/checks", (*Server).getChecks},
+	{"GET", "/v1/checks/{id...}", "The status of one check.", []param{
+		{"id", "name of the check: check/endpoint/family"}},
+		"GET /v1/checks/gateway/euw1/ipv4", (*Server).getCheck},
+	{"GET", "/v1/pools", "Every pool: its members, the rung it answers from, and who is answered with what.", nil,
+		"GET /v1/pools", (*Server).getPools},
+	{"GET", "/v1/controls", "The panels with their routing controls and safety rules.", nil,
+		"GET /v1/controls", (*Server).getControls},
+	{"POST", "/v1/controls", "Switches controls of one panel, all or none. A refusal is a problem document that names the rules.", []param{
+		{"set", "object: name of a control to `on` or `off`; required"},
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"override", "array of the rules that may be broken, by name or panel/name"},
+		{"key", "idempotency key: the same command again gives the first result; default a new one"},
+		{"expect", "object: name of a control to the version it must be at"}},
+		"POST /v1/controls\n" + `{"set": {"api-us-east": "off"}, "reason": "disk replaced in us-east", "actor": "mia"}`, (*Server).postControls},
+	{"GET", "/v1/controls/history", "The audit log of commands, newest first.", []param{
+		{"limit", "at most so many entries; default 100, at most 1000"}},
+		"GET /v1/controls/history?limit=20", (*Server).getHistory},
+	{"GET", "/v1/rules", "The safety rules, the built-in ones included, and whether they hold.", nil,
+		"GET /v1/rules", (*Server).getRules},
+	{"GET", "/v1/explain", "Why a question is answered as it is. With `Accept: text/plain` as text, whose last line is the answer.", []param{
+		{"name", "the name asked; required"},
+		{"type", "the type asked; default `A`"},
+		{"client", "address the query comes from; default that of the subnet, or else of the request"},
+		{"subnet", "EDNS client subnet, as a prefix"},
+		{"random", "number from 0 to 4294967295 that decides between equals; default drawn"}},
+		"GET /v1/explain?name=api.example.com&type=A&client=203.0.113.9&subnet=198.51.100.0/24&random=0", (*Server).getExplain},
+	{"GET", "/v1/events", "The journal, oldest first.", []param{
+		{"after", "only events after this sequence; default 0"},
+		{"limit", "at most so many; default 200, at most 1000. Without `after` they are the newest"}},
+		"GET /v1/events?after=10", (*Server).getEvents},
+	{"GET", "/v1/stream", "Server-sent events: `status` (as `/v1/status`, whenever something changed) and `event` (a line of the journal; the " +
+		"newest 100 at first, those that were missed with `Last-Event-ID`).", nil,
+		"GET /v1/stream", (*Server).getStream},
+	{"GET", "/metrics", "Metrics in the formats of Prometheus.", nil, "GET /metrics", nil},
+	{"GET", "/healthz", "Answers `ok` while the server serves.", nil, "GET /healthz", (*Server).getHealthz},
+	{"GET", "/{$}", "The web page.", nil, "GET /", nil},
+}
+
+// Reference returns every route of the API as Markdown.
+func Reference() string {
+	var b strings.Builder
+	for i, r := range routes {
+		if i > 0 {
+			b.WriteByte('\n')
+		}
+		shown := strings.NewReplacer("{$}", "", "...}", "}").Replace(r.path)
+		fmt.Fprintf(&b, "## `%s %s`\n\n%s\n\n", r.method, shown, r.doc)
+		if len(r.params) > 0 {
+			kind := "parameter"
+			if r.method == http.MethodPost {
+				kind = "field of the body"
+			}
+			fmt.Fprintf(&b, "| %s | meaning |\n|---|---|\n", kind)
+			for _, p := range r.params {
+				fmt.Fprintf(&b, "| `%s` | %s |\n", p.name, p.doc)
+			}
+			b.WriteByte('\n')
+		}
+		fmt.Fprintf(&b, "```\n%s\n```\n", r.example)
+	}
+	return b.String()
+}
+
+// handler puts the routes behind the guards.
+func (s *Server) handler(cfg Config) (http.Handler, error) {
+	mux := http.NewServeMux()
+	metrics := promhttp.HandlerFor(cfg.Gatherer, promhttp.HandlerOpts{
+		ErrorLog: prometheusLog{s}, MaxRequestsInFlight: 4, Timeout: replyWait / 2})
+	methods := make(map[string]map[string]http.Handler)
+	for _, r := range routes {
+		if methods[r.path] == nil {
+			methods[r.path] = make(map[string]http.Handler)
+		}
+		var h http.Handler
+		switch r.path {
+		case "/metrics":
+			h = metrics
+		case "/{$}":
+			h = asset("index.html")
+		default:
+			h = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handle(s, w, req) })
+		}
+		methods[r.path][r.method] = h
+	}
+	files, err := fs.ReadDir(pageFiles, "page")
+	if err != nil {
+		return nil, fmt.Errorf("dashboard: %w", err)
+	}
+	for _, f := range files {
+		if f.Name() == "index.html" {
+			continue
+		}
+		methods["/page/"+f.Name()] = map[string]http.Handler{"GET": asset(f.Name())}
+	}
+	for pattern, handlers := range methods {
+		mux.Handle(pattern, byMethod(handlers))
+	}
+	for prefix, h := range cfg.Extra {
+		if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") || prefix == "/" {
+			return nil, fmt.Errorf("dashboard: extra path %q does not begin and end with a slash", prefix)
+		}
+		mux.Handle(prefix, h)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, fmt.Sprintf("nothing is at %s", path.Clean(r.URL.Path)))
+	})
+	return s.guard(mux), nil
+}
+
+func byMethod(handlers map[string]http.Handler) http.Handler {
+	allowed := slices.Collect(maps.Keys(handlers))
+	if handlers["GET"] != nil {
+		allowed = append(allowed, "HEAD")
+	}
+	slices.Sort(allowed)
+	allow := strings.Join(allowed, ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		h := handlers[method]
+		if h == nil {
+			w.Header().Set("Allow", allow)
+			refuse(w, http.StatusMethodNotAllowed, fmt.Sprintf("method %s, want %s", r.Method, allow))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func asset(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeFileFS(w, r, pageFiles, "page/"+name)
+	})
+}
+
+func (s *Server) getHealthz(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("ok\n"))
+}
+
+// prometheusLog passes on what /metrics has to complain of.
+type prometheusLog struct{ s *Server }
+
+func (l prometheusLog) Println(v ...any) {
+	l.s.logger.Warn("metrics incomplete", "err", errors.New(strings.TrimSpace(fmt.Sprintln(v...))))
+}
