@@ -1,0 +1,164 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// Compiled takes a newly compiled world over.
+func (n *Node) Compiled(p *zones.Plan, now time.Time) {
+	n.at(now)
+	first := n.plan == nil
+	if n.plan == nil || n.plan.World.Digest != p.World.Digest {
+		n.event(health.EventConfig, "world", fmt.Sprintf("configuration %v taken: %d zones, %d pools, %d targets",
+			p.World.Digest, len(p.World.Zones), len(p.World.Pools), len(p.Targets)))
+	}
+	n.plan = p
+	var regions []zones.Region
+	for _, r := range p.World.Regions {
+		if r.Vantage {
+			regions = append(regions, r)
+		}
+	}
+	n.table.SetTargets(p.Targets, regionIDs(regions), now)
+	n.model.Settle(p.Orders)
+	n.reassign()
+	n.change.All, n.stale, n.viewChanged = true, true, true
+	n.urgent = n.urgent || first
+}
+
+// Refused notes that a changed configuration was not taken: the one in force stays.
+func (n *Node) Refused(err error, now time.Time) {
+	n.at(now)
+	n.event(health.EventConfig, "world", fmt.Sprintf("configuration refused, the one in force stays: %v", err))
+}
+
+// Controls takes the replicated state of the voters, of which the newest counts.
+func (n *Node) Controls(s *control.State, now time.Time) {
+	n.at(now)
+	if !s.Newer(n.control) {
+		return
+	}
+	for _, c := range s.Controls() {
+		if before := n.control.On(c.Name); before != c.On {
+			n.change.Controls = append(n.change.Controls, c.Name)
+			n.event(health.EventControl, string(c.Name), fmt.Sprintf("%s by %s: %s", onOff(c.On), c.Actor, c.Reason))
+		}
+	}
+	for _, c := range n.control.Controls() {
+		if _, stays := s.Control(c.Name); !stays && !c.On {
+			n.change.Controls = append(n.change.Controls, c.Name)
+		}
+	}
+	n.control = s
+	n.out.Persist = append(n.out.Persist, Record{RecordControls, s.Encode(), true})
+	n.stale, n.urgent, n.viewChanged = true, true, true
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// Answers tells the node how many answers it gave with endpoints of each region since it started.
+func (n *Node) Answers(answers []health.RegionAnswers, now time.Time) {
+	n.at(now)
+	n.answers = answers
+}
+
+// Sample takes the round-trip times to clients in, as a gateway of this node's region measured them.
+func (n *Node) Sample(samples []rtt.Sample, now time.Time) {
+	n.at(now)
+	if n.plan == nil {
+		return
+	}
+	for _, s := range samples {
+		key := rtt.KeyOf(n.plan.Table.Place(n.plan.Table.Lookup(s.Prefix.Addr())))
+		mean, known := n.report.Means[key]
+		if key == "" || !known && len(n.report.Means) >= rtt.MaxPlaces {
+			continue
+		}
+		n.report.Means[key] = mean.Add(s.RTT, s.Count)
+		n.fresh = true
+	}
+}
+
+// reportSamples tells every node, once a minute, what this one's gateway has measured so far.
+func (n *Node) reportSamples() {
+	if n.now.Before(n.nextReport) {
+		return
+	}
+	n.nextReport = n.now.Add(reportEvery)
+	if n.fresh {
+		n.fresh = false
+		n.send("", health.KindSamples, n.report.Append(appendUint64(nil, n.incarnation, uint64(n.now.UnixMilli()))))
+		n.learn(n.cfg.Name, n.report)
+	}
+	if n.orders {
+		n.orders = false
+		n.out.Orders = n.model.Orders()
+	}
+}
+
+func (n *Node) learn(source health.NodeID, r rtt.Report) {
+	if n.model.Replace(string(source), r.Clone()) {
+		n.orders = true
+	}
+}
+
+// publish makes a snapshot of what changed, not more often than people or resolvers could tell.
+func (n *Node) publish() {
+	if n.plan == nil || !n.stale || !n.urgent && n.now.Before(n.lastPublish.Add(publishEvery)) {
+		return
+	}
+	before := n.snapshot
+	n.snapshot = n.plan.Publish(before, zones.Inputs{Health: n.table.View(), Control: n.control}, n.change, n.now)
+	n.noteRungs(before)
+	n.change, n.stale, n.urgent, n.lastPublish = zones.Change{}, false, false, n.now
+	n.out.Snapshot, n.viewChanged = n.snapshot, true
+}
+
+// noteRungs makes an event of every pool that answers some clients from another rung than before.
+func (n *Node) noteRungs(before *zones.Snapshot) {
+	for i, pool := range n.snapshot.Pools {
+		var was zones.Rung
+		if before != nil && before.Plan == n.snapshot.Plan {
+			if before.Pools[i] == pool {
+				continue
+			}
+			was = before.Pools[i].Worst()
+		}
+		if is := pool.Worst(); is != was {
+			n.event(health.EventRung, pool.Plan.Pool.Name, fmt.Sprintf("answers from rung %q, was %q", is, was))
+		}
+	}
+}
+
+// noteStatuses makes events of the statuses that changed and marks what they touch.
+func (n *Node) noteStatuses(before *health.View, changed []health.CheckID) {
+	for _, id := range changed {
+		s := n.table.View().Status(id, health.Global)
+		was := before.Status(id, health.Global)
+		fromDisk := s.Held && was.Since.IsZero()
+		if was.State != s.State && !fromDisk {
+			n.event(health.EventStatus, string(id), fmt.Sprintf("%v, was %v: %s", s.State, was.State, s.Summary()))
+		} else if was.Held != s.Held && s.State != health.Unknown {
+			text := "no longer held: " + s.Summary()
+			if s.Held {
+				text = fmt.Sprintf("held as %v: %s", s.State, s.Summary())
+			}
+			n.event(health.EventHeld, string(id), text)
+		}
+	}
+	if len(changed) > 0 {
+		n.change.Checks = append(n.change.Checks, changed...)
+		n.stale, n.viewChanged = true, true
+	}
+}

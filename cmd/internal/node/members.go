@@ -1,0 +1,196 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A member is a node that this one has seen in the mesh, and still counts on.
+type member struct {
+	health.Member
+	seen       time.Time // last alive
+	heartbeat  *health.Heartbeat
+	heard      time.Time
+	pulled     time.Time // when its verdicts were last asked for
+	reminded   time.Time // when it was last shown its own past
+	pulls      int       // since they last agreed
+	reportedIn uint64    // incarnation and time of its last report of round-trip times
+	reported   uint64
+}
+
+// Members tells the node who is in the mesh now, itself included.
+func (n *Node) Members(list []health.Member, now time.Time) {
+	n.at(now)
+	alive := map[health.NodeID]bool{n.cfg.Name: true}
+	for _, m := range list {
+		alive[m.Node] = true
+		if m.Node == n.cfg.Name {
+			m.Region, m.Roles = n.cfg.Region, n.cfg.Roles
+		}
+		if !n.alive[m.Node] {
+			n.event(health.EventMember, string(m.Node), fmt.Sprintf("joined from %v, region %s", m.Address, m.Region))
+		}
+		n.remember(m)
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.alive)) {
+		if !alive[id] {
+			n.event(health.EventMember, string(id), "lost")
+		}
+	}
+	n.alive = alive
+	for id, m := range n.members {
+		if !alive[id] && now.Sub(m.seen) > forgetAfter {
+			delete(n.members, id)
+			delete(n.relay, id)
+		}
+	}
+	n.table.SetVantages(n.vantages())
+	n.reassign()
+	n.persistMembers()
+	n.viewChanged = true
+}
+
+func (n *Node) remember(m health.Member) {
+	known := n.members[m.Node]
+	if known == nil {
+		known = &member{}
+		n.members[m.Node] = known
+	}
+	known.Member, known.seen = m, n.now
+}
+
+func (n *Node) vantages() []health.Vantage {
+	var vantages []health.Vantage
+	for _, id := range slices.Sorted(maps.Keys(n.members)) {
+		if m := n.members[id]; m.Roles.Has(health.RoleProbe) {
+			vantages = append(vantages, health.Vantage{Node: id, Region: m.Region})
+		}
+	}
+	return vantages
+}
+
+// A savedMember is a member on disk.
+type savedMember struct {
+	Node    health.NodeID `json:"node"`
+	Region  geo.RegionID  `json:"region"`
+	Roles   []string      `json:"roles"`
+	Address netip.Addr    `json:"address"`
+	Key     []byte        `json:"key"`
+	Seen    time.Time     `json:"seen"`
+}
+
+func (n *Node) persistMembers() {
+	var saved []savedMember
+	for _, id := range slices.Sorted(maps.Keys(n.members)) {
+		m := n.members[id]
+		if n.alive[id] {
+			m.seen = n.now
+		}
+		saved = append(saved, savedMember{id, m.Region, m.Roles.Names(), m.Address, m.Key[:], m.seen})
+	}
+	n.persistJSON(RecordMembers, saved)
+}
+
+func (n *Node) persistJSON(name string, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("node: record %s: %v", name, err)) // plain structs always encode
+	}
+	n.out.Persist = append(n.out.Persist, Record{Name: name, Data: data})
+}
+
+func (n *Node) persistIncarnation() {
+	n.out.Persist = append(n.out.Persist, Record{RecordIncarnation, binary.BigEndian.AppendUint64(nil, n.incarnation), true})
+}
+
+// save writes the statuses behind, every few seconds.
+func (n *Node) save() {
+	if n.now.Before(n.nextSave) {
+		return
+	}
+	n.nextSave = n.now.Add(saveEvery)
+	n.persistJSON(RecordStatuses, n.table.Saved())
+}
+
+// load takes one record of an earlier run.
+func (n *Node) load(r Record) error {
+	switch r.Name {
+	case RecordIncarnation:
+		if len(r.Data) != 8 {
+			return fmt.Errorf("%d bytes, want 8", len(r.Data))
+		}
+		n.incarnation = binary.BigEndian.Uint64(r.Data)
+	case RecordControls:
+		state, err := control.Decode(r.Data)
+		if err != nil {
+			return err
+		}
+		n.control = state
+	case RecordStatuses:
+		var saved []health.SavedStatus
+		if err := json.Unmarshal(r.Data, &saved); err != nil {
+			return err
+		}
+		n.table.Load(saved)
+	case RecordMembers:
+		return n.loadMembers(r.Data)
+	default:
+		return fmt.Errorf("unknown record")
+	}
+	return nil
+}
+
+func (n *Node) loadMembers(data []byte) error {
+	var saved []savedMember
+	if err := json.Unmarshal(data, &saved); err != nil {
+		return err
+	}
+	for _, s := range saved {
+		roles, err := health.ParseRoles(s.Roles)
+		if err != nil || len(s.Key) != 32 {
+			return fmt.Errorf("member %s: key of %d bytes, roles %q", s.Node, len(s.Key), s.Roles)
+		}
+		n.remember(health.Member{Node: s.Node, Region: s.Region, Roles: roles, Address: s.Address, Key: [32]byte(s.Key)})
+		n.members[s.Node].seen = s.Seen
+	}
+	return nil
+}
+
+// show makes a new view for people, at most ten times a second and at least once.
+func (n *Node) show() {
+	if !n.viewChanged || n.now.Before(n.lastView.Add(publishEvery)) && !n.lastView.IsZero() {
+		return
+	}
+	n.viewChanged, n.lastView = false, n.now
+	v := &View{
+		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
+		Plan: n.plan, Dropped: maps.Clone(n.dropped),
+	}
+	if n.snapshot != nil {
+		v.Snapshot = n.snapshot.Digest
+	}
+	for _, m := range n.members {
+		v.Peers = append(v.Peers, Peer{Member: m.Member, Alive: n.alive[m.Node], Heartbeat: m.heartbeat, Heard: m.heard})
+	}
+	slices.SortFunc(v.Peers, func(a, b Peer) int { return cmp.Compare(a.Node, b.Node) })
+	n.out.View = v
+}
+
+func regionIDs(regions []zones.Region) []geo.RegionID {
+	ids := make([]geo.RegionID, len(regions))
+	for i, r := range regions {
+		ids[i] = r.ID
+	}
+	return ids
+}

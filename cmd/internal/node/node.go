@@ -1,0 +1,216 @@
+// Package node is one node's whole decision-making without the world: events in, Ready out.
+//
+// It decides which targets this node probes, what its verdicts are and whom they are sent
+// to, merges what other nodes say, and publishes a snapshot whenever health, a control or
+// the configuration changed what is answered.
+//
+// It opens no socket and no file, starts no goroutine, and never reads a clock: every event
+// comes with its time, which must not go back. What it wants done it says in Ready, and
+// whoever drives it must do that in Ready's order. Given the same events, it does the same.
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// Periods of what a node does unasked.
+const (
+	heartbeatEvery = time.Second
+	fullEvery      = 30 * time.Second // all verdicts, changed or not
+	publishEvery   = 100 * time.Millisecond
+	pullEvery      = time.Second // per vantage
+	reportEvery    = time.Minute // round-trip times
+	saveEvery      = 5 * time.Second
+	forgetAfter    = 24 * time.Hour // a member that is gone no longer counts as a vantage
+)
+
+// Config says which node this is. It is not changed.
+type Config struct {
+	Name   health.NodeID
+	Region geo.RegionID
+	Roles  health.Roles
+	Sign   func(message []byte) (signature []byte)
+	Verify func(key [32]byte, message, signature []byte) bool
+}
+
+// Names of records.
+const (
+	RecordIncarnation = "incarnation"
+	RecordControls    = "controls"
+	RecordStatuses    = "statuses"
+	RecordMembers     = "members"
+)
+
+// A Record is a piece of state on disk; a newer one replaces an older one of the same name.
+type Record struct {
+	Name string
+	Data []byte
+	Sync bool // must be on disk before the messages of the same Ready are sent
+}
+
+// Ready is what a node wants done, in this order. Nil means: nothing.
+type Ready struct {
+	Persist  []Record
+	Messages []health.Message
+	Probes   *health.Assignment
+	Snapshot *zones.Snapshot
+	View     *View
+	PushPull [][]byte    // what to hand to peers that ask for everything
+	Orders   *rtt.Orders // the world is to be compiled again by these
+	Events   []health.Event
+	Wake     time.Time // when to tick at the latest
+}
+
+// A View is an immutable picture of a node, for people.
+type View struct {
+	Node     health.NodeID
+	Region   geo.RegionID
+	Started  time.Time
+	Health   *health.View
+	Control  *control.State
+	Plan     *zones.Plan
+	Snapshot health.Hash64
+	Peers    []Peer            // ordered by name, this node included
+	Dropped  map[string]uint64 // messages refused, by reason
+}
+
+// A Peer is what a node knows of another one.
+type Peer struct {
+	health.Member
+	Alive     bool
+	Heartbeat *health.Heartbeat // the newest; nil before the first
+	Heard     time.Time
+}
+
+// A Node is the state of one node. One goroutine owns it.
+type Node struct {
+	cfg     Config
+	started time.Time
+	now     time.Time
+
+	table       *health.Table
+	incarnation uint64
+	voice       voice
+	members     map[health.NodeID]*member
+	alive       map[health.NodeID]bool
+	relay       map[health.NodeID]*relay
+
+	plan     *zones.Plan
+	control  *control.State
+	snapshot *zones.Snapshot
+	change   zones.Change
+	urgent   bool // publish without waiting for company
+	stale    bool // something changed that a publish would show
+
+	model  *rtt.Model
+	report rtt.Report
+	fresh  bool // report has samples that no peer has heard of
+	orders bool // the model has learnt since the last compile
+
+	answers       []health.RegionAnswers
+	heartbeats    uint64
+	nextHeartbeat time.Time
+	nextFull      time.Time
+	nextReport    time.Time
+	nextSave      time.Time
+	lastPublish   time.Time
+	lastView      time.Time
+	viewChanged   bool
+	statusWake    time.Time
+
+	journal uint64 // sequence of the last event
+	dropped map[string]uint64
+	out     Ready
+}
+
+// New starts a node with what an earlier run left on disk. A record that can't be read is said in an event and taken as
+// missing.
+func New(cfg Config, saved []Record, now time.Time) *Node {
+	n := &Node{
+		cfg: cfg, started: now, now: now, table: health.NewTable(cfg.Region, now),
+		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool),
+		relay: make(map[health.NodeID]*relay), model: rtt.New(),
+		report:  rtt.Report{Region: cfg.Region, Means: make(map[rtt.Key]rtt.Mean)},
+		dropped: make(map[string]uint64), viewChanged: true,
+		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextSave: now.Add(saveEvery),
+	}
+	n.voice.init()
+	for _, r := range saved {
+		if err := n.load(r); err != nil {
+			n.event(health.EventRecovered, r.Name, fmt.Sprintf("state on disk can't be read, going on without it: %v", err))
+		}
+	}
+	// A node that lost its disk, or got an old one back, must not go by a number that its former self has used: peers would
+	// take what they remember of that one for its own. The clock is past those numbers, unless it was wrong; see outlive.
+	n.incarnation = max(n.incarnation+1, uint64(now.UnixMilli()))
+	n.persistIncarnation()
+	n.remember(health.Member{Node: cfg.Name, Region: cfg.Region, Roles: cfg.Roles})
+	n.alive[cfg.Name] = true
+	n.table.SetVantages(n.vantages())
+	return n
+}
+
+// Tick tells the node the time. Every event does; a tick is for when nothing else happens by Ready.Wake.
+func (n *Node) Tick(now time.Time) { n.at(now) }
+
+func (n *Node) at(now time.Time) {
+	if now.Before(n.now) {
+		panic(fmt.Sprintf("node %s: time goes back from %v to %v", n.cfg.Name, n.now, now))
+	}
+	n.now = now
+}
+
+// Ready returns what is to be done after the events so far, and forgets it.
+func (n *Node) Ready() Ready {
+	n.withdrawSilent()
+	n.speak()
+	n.beat()
+	before := n.table.View()
+	changed, wake := n.table.Advance(n.now)
+	n.statusWake = wake
+	n.noteStatuses(before, changed)
+	n.reportSamples()
+	n.publish()
+	n.show()
+	n.save()
+	ready := n.out
+	n.out = Ready{}
+	ready.Wake = n.wake()
+	return ready
+}
+
+// wake returns the next time at which time alone makes the node act.
+func (n *Node) wake() time.Time {
+	at := n.nextHeartbeat
+	for _, t := range []time.Time{n.nextFull, n.nextReport, n.nextSave, n.statusWake} {
+		if !t.IsZero() && t.Before(at) {
+			at = t
+		}
+	}
+	if due := n.lastPublish.Add(publishEvery); n.stale && n.plan != nil && due.Before(at) {
+		at = due
+	}
+	return at
+}
+
+func (n *Node) event(kind health.EventKind, subject, text string) {
+	n.journal++
+	n.out.Events = append(n.out.Events, health.Event{Sequence: n.journal, Time: n.now, Kind: kind, Subject: subject, Text: text})
+}
+
+// drop counts a message that was refused. Only the first of a reason is an event: a sender of garbage must not fill the
+// journal.
+func (n *Node) drop(reason, text string) {
+	if n.dropped[reason] == 0 {
+		n.event(health.EventDropped, reason, text)
+	}
+	n.dropped[reason]++
+	n.viewChanged = true
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// A relay is what this node keeps of another's messages as they came, to pass them on.
+type relay struct {
+	incarnation uint64
+	full        []byte   // the newest batch of all verdicts
+	sequence    uint64   // of full
+	changes     [][]byte // later batches, at most maxChanges
+	heartbeat   []byte
+}
+
+// maxChanges bounds what a relay keeps besides the full batch; what is lost is pulled.
+const maxChanges = 64
+
+// lateHeartbeats is how many heartbeats behind one may be that the network held up.
+const lateHeartbeats = 20
+
+// Receive takes a message of another node in, directly or passed on. A message that is malformed, badly signed or of a
+// node that is not a member is counted and changes nothing.
+func (n *Node) Receive(message []byte, now time.Time) {
+	n.at(now)
+	kind, origin, body, err := health.Open(message, n.verify)
+	if err != nil {
+		n.drop("message", err.Error())
+		return
+	}
+	switch kind {
+	case health.KindHeartbeat:
+		err = n.hear(origin, body, message)
+	case health.KindVerdicts:
+		err = n.verdicts(origin, body, message)
+	case health.KindPull:
+		err = n.pulled(origin, body)
+	case health.KindSamples:
+		err = n.samples(origin, body)
+	default:
+		err = fmt.Errorf("%w: %v", health.ErrMessage, kind)
+	}
+	if err != nil {
+		n.drop(kind.String(), fmt.Sprintf("from %s: %v", origin, err))
+	}
+}
+
+func (n *Node) verify(origin health.NodeID, message, signature []byte) bool {
+	m := n.members[origin]
+	return m != nil && n.cfg.Verify(m.Key, message, signature)
+}
+
+func (n *Node) hear(origin health.NodeID, body, message []byte) error {
+	h, err := health.ParseHeartbeat(origin, body)
+	if err != nil {
+		return err
+	}
+	if origin == n.cfg.Name {
+		if h.Incarnation > n.incarnation || h.Incarnation == n.incarnation && h.Sequence > n.heartbeats {
+			n.outlive(h.Incarnation)
+		}
+		return nil
+	}
+	m := n.members[origin]
+	if m.heartbeat != nil && (h.Incarnation < m.heartbeat.Incarnation ||
+		h.Incarnation == m.heartbeat.Incarnation && h.Sequence <= m.heartbeat.Sequence) {
+		n.remind(m, h)
+		return nil
+	}
+	m.heartbeat, m.heard = h, n.now
+	r := n.relayOf(origin, h.Incarnation)
+	r.heartbeat = slices.Clone(message)
+	n.viewChanged = true
+	if !n.table.Hear(h, n.now) {
+		m.pulls = 0
+		return nil
+	}
+	if n.now.Sub(m.pulled) >= pullEvery {
+		m.pulled = n.now
+		pull := health.Pull{Of: origin}
+		n.send(n.helper(origin, m.pulls), health.KindPull, pull.Append(nil))
+		m.pulls++
+	}
+	return nil
+}
+
+// remind shows a node that lost its state how far it had come. A heartbeat that is only a little late, or twice, is the
+// network's.
+func (n *Node) remind(m *member, h *health.Heartbeat) {
+	late := h.Incarnation == m.heartbeat.Incarnation && h.Sequence+lateHeartbeats >= m.heartbeat.Sequence
+	r := n.relay[m.Node]
+	if late || r == nil || r.heartbeat == nil || n.now.Sub(m.reminded) < pullEvery {
+		return
+	}
+	m.reminded = n.now
+	n.pass(m.Node, health.KindHeartbeat, r.heartbeat)
+}
+
+// helper returns whom to ask for a node's verdicts: that node, and from the third time on the others in turn.
+func (n *Node) helper(origin health.NodeID, pulls int) health.NodeID {
+	if pulls < 2 {
+		return origin
+	}
+	var others []health.NodeID
+	for _, id := range slices.Sorted(maps.Keys(n.alive)) {
+		if id != n.cfg.Name && id != origin {
+			others = append(others, id)
+		}
+	}
+	if len(others) == 0 {
+		return origin
+	}
+	return others[pulls%len(others)]
+}
+
+func (n *Node) relayOf(origin health.NodeID, incarnation uint64) *relay {
+	r := n.relay[origin]
+	if r == nil || r.incarnation < incarnation {
+		r = &relay{incarnation: incarnation}
+		n.relay[origin] = r
+	}
+	return r
+}
+
+func (n *Node) verdicts(origin health.NodeID, body, message []byte) error {
+	b, err := health.ParseBatch(origin, body)
+	if err != nil {
+		return err
+	}
+	if origin == n.cfg.Name {
+		if b.Incarnation > n.incarnation || b.Incarnation == n.incarnation && b.Sequence > n.voice.sequence {
+			n.outlive(b.Incarnation)
+		}
+		return nil
+	}
+	n.table.Merge(b)
+	n.viewChanged = true
+	r := n.relayOf(origin, b.Incarnation)
+	switch {
+	case b.Incarnation < r.incarnation:
+	case b.Full && (r.full == nil || b.Sequence >= r.sequence):
+		r.full, r.sequence, r.changes = slices.Clone(message), b.Sequence, nil
+	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges:
+		r.changes = append(r.changes, slices.Clone(message))
+	}
+	return nil
+}
+
+// outlive jumps past an incarnation of this node that peers remember and it does not: its disk was lost. Otherwise
+// everything it says would be taken for old.
+func (n *Node) outlive(incarnation uint64) {
+	records := n.table.Records(n.cfg.Name)
+	n.incarnation = incarnation + 1
+	n.persistIncarnation()
+	n.event(health.EventRecovered, string(n.cfg.Name), fmt.Sprintf("peers remember incarnation %d: going on as %d", incarnation, n.incarnation))
+	n.table.Merge(&health.Batch{Origin: n.cfg.Name, Incarnation: n.incarnation, Sequence: n.voice.sequence, Full: true, Records: records})
+	n.broadcast(health.KindVerdicts, n.everything())
+	n.nextHeartbeat = n.now
+}
+
+// pulled answers a request for verdicts with what this node has of them.
+func (n *Node) pulled(origin health.NodeID, body []byte) error {
+	p, err := health.ParsePull(origin, body)
+	if err != nil || origin == n.cfg.Name {
+		return err
+	}
+	if p.Of == n.cfg.Name {
+		n.send(origin, health.KindVerdicts, n.everything())
+		return nil
+	}
+	if r := n.relay[p.Of]; r != nil && r.full != nil {
+		n.pass(origin, health.KindVerdicts, r.full)
+		for _, change := range r.changes {
+			n.pass(origin, health.KindVerdicts, change)
+		}
+	}
+	return nil
+}
+
+// pass sends a message on as it came.
+func (n *Node) pass(to health.NodeID, kind health.MessageKind, message []byte) {
+	n.out.Messages = append(n.out.Messages, health.Message{To: to, Kind: kind, Bytes: message})
+}
+
+// pushPull is what a peer that asks for everything gets.
+func (n *Node) pushPull() [][]byte {
+	messages := [][]byte{health.Seal(health.KindVerdicts, n.cfg.Name, n.everything(), n.cfg.Sign)}
+	for _, id := range slices.Sorted(maps.Keys(n.relay)) {
+		if r := n.relay[id]; r.full != nil {
+			messages = append(append(messages, r.full), r.changes...)
+		}
+	}
+	return messages
+}

@@ -1,0 +1,188 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// silentIntervals is after how many intervals without a finished probe a verdict is withdrawn.
+const silentIntervals = 3
+
+// recordsPerMessage keeps a batch of changes within a datagram of 1200 bytes.
+const recordsPerMessage = 55
+
+// A voice is what this node says as a vantage.
+type voice struct {
+	assigned map[health.CheckID]*assigned
+	probes   *health.Assignment
+	sequence uint64 // of the newest change
+	told     uint64 // up to which changes were sent
+}
+
+// assigned is a target that this node probes.
+type assigned struct {
+	target     *health.Target
+	definition uint32
+	detector   *health.Detector
+	finished   time.Time // when a probe last ended, or the target was assigned
+}
+
+func (v *voice) init() { v.assigned = make(map[health.CheckID]*assigned) }
+
+// reassign follows a change of targets or vantages.
+func (n *Node) reassign() {
+	if !n.cfg.Roles.Has(health.RoleProbe) {
+		return
+	}
+	targets := n.table.Assigned(n.cfg.Name)
+	if n.voice.probes != nil && slices.Equal(targets, n.voice.probes.Targets) {
+		return
+	}
+	before := n.voice.assigned
+	n.voice.assigned = make(map[health.CheckID]*assigned, len(targets))
+	for _, t := range targets {
+		a := before[t.ID]
+		if definition := t.Digest(); a == nil || a.definition != definition {
+			a = &assigned{t, definition, health.NewDetector(t.Fall, t.Rise), n.now}
+		}
+		n.voice.assigned[t.ID] = a
+	}
+	for _, id := range slices.Sorted(maps.Keys(before)) {
+		if n.voice.assigned[id] != before[id] {
+			n.say(before[id], health.Unknown, health.ReasonNone)
+		}
+	}
+	n.voice.probes = &health.Assignment{Targets: targets}
+	n.out.Probes = n.voice.probes
+}
+
+// Observe takes the result of a probe in. Results for what is no longer assigned are ignored.
+func (n *Node) Observe(r health.Result, now time.Time) {
+	n.at(now)
+	a := n.voice.assigned[r.Check]
+	if a == nil || a.definition != r.Definition {
+		return
+	}
+	a.finished = now
+	state, changed := a.detector.Observe(r.Reason, now)
+	if state == health.Unknown {
+		return
+	}
+	if changed {
+		n.event(health.EventVerdict, string(r.Check), fmt.Sprintf("%v: %s", state, r.Detail))
+	}
+	n.say(a, state, a.detector.Reason())
+}
+
+// withdrawSilent takes back the verdicts whose probes have stopped ending.
+func (n *Node) withdrawSilent() {
+	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
+		if a := n.voice.assigned[id]; n.now.Sub(a.finished) > silentIntervals*a.target.Interval {
+			n.say(a, health.Unknown, health.ReasonNone)
+		}
+	}
+}
+
+// say changes what this node publishes of one check, if it differs.
+func (n *Node) say(a *assigned, state health.State, reason health.Reason) {
+	record := health.Record{Check: a.target.ID.Key(), Definition: a.definition, State: state, Reason: reason}
+	if last, said := n.table.Record(n.cfg.Name, record.Check); said == (state != health.Unknown) &&
+		(!said || last.Definition == record.Definition && last.State == state && last.Reason == reason) {
+		return
+	}
+	n.voice.sequence++
+	record.Sequence = n.voice.sequence
+	n.table.Merge(&health.Batch{Origin: n.cfg.Name, Incarnation: n.incarnation, Sequence: record.Sequence, Records: []health.Record{record}})
+}
+
+// speak sends what changed since the last time to every node, and everything now and then.
+func (n *Node) speak() {
+	if !n.cfg.Roles.Has(health.RoleProbe) {
+		return
+	}
+	if n.voice.told < n.voice.sequence {
+		records := n.table.Since(n.cfg.Name, n.voice.told)
+		for chunk := range slices.Chunk(records, recordsPerMessage) {
+			batch := health.Batch{Incarnation: n.incarnation, Sequence: chunk[len(chunk)-1].Sequence, Records: chunk}
+			n.broadcast(health.KindVerdicts, batch.Append(nil))
+		}
+		n.voice.told = n.voice.sequence
+	}
+	if !n.now.Before(n.nextFull) {
+		n.nextFull = n.now.Add(fullEvery)
+		n.broadcast(health.KindVerdicts, n.everything())
+		n.out.PushPull = n.pushPull()
+	}
+}
+
+// everything is a batch of all verdicts of this node.
+func (n *Node) everything() []byte {
+	batch := health.Batch{Incarnation: n.incarnation, Sequence: n.voice.sequence, Full: true, Records: n.table.Records(n.cfg.Name)}
+	return batch.Append(nil)
+}
+
+// beat sends the heartbeat, and hears it itself: a node's own vantage is as fresh as its clock.
+func (n *Node) beat() {
+	if n.now.Before(n.nextHeartbeat) {
+		return
+	}
+	n.nextHeartbeat = n.now.Add(heartbeatEvery)
+	n.heartbeats++
+	h := &health.Heartbeat{Origin: n.cfg.Name, Incarnation: n.incarnation, Sequence: n.heartbeats, Ready: n.snapshot != nil, Answers: n.answers}
+	_, h.Verdicts, h.Digest = n.table.Vector(n.cfg.Name)
+	if n.plan != nil {
+		h.World = n.plan.World.Digest
+	}
+	if n.snapshot != nil {
+		h.Snapshot = n.snapshot.Digest
+	}
+	if n.control != nil {
+		h.Epoch, h.Index = n.control.Epoch, n.control.Index
+	}
+	n.table.Hear(h, n.now)
+	n.members[n.cfg.Name].heartbeat, n.members[n.cfg.Name].heard = h, n.now
+	n.viewChanged = true
+	n.broadcast(health.KindHeartbeat, h.Append(nil))
+}
+
+func (n *Node) broadcast(kind health.MessageKind, body []byte) { n.send("", kind, body) }
+
+func (n *Node) send(to health.NodeID, kind health.MessageKind, body []byte) {
+	sealed := health.Seal(kind, n.cfg.Name, body, n.cfg.Sign)
+	n.out.Messages = append(n.out.Messages, health.Message{To: to, Kind: kind, Bytes: sealed})
+}
+
+func appendUint64(b []byte, numbers ...uint64) []byte {
+	for _, x := range numbers {
+		b = binary.BigEndian.AppendUint64(b, x)
+	}
+	return b
+}
+
+// samples takes the report of another gateway's round-trip times in; an older one than the last is a replay.
+func (n *Node) samples(origin health.NodeID, body []byte) error {
+	if len(body) < 16 {
+		return fmt.Errorf("%w: report of %d bytes", health.ErrMessage, len(body))
+	}
+	incarnation, sequence := binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])
+	m := n.members[origin]
+	if incarnation < m.reportedIn || incarnation == m.reportedIn && sequence <= m.reported {
+		return nil
+	}
+	report, err := rtt.ParseReport(body[16:])
+	if err != nil {
+		return err
+	}
+	if report.Region != m.Region {
+		return fmt.Errorf("%w: %s is in %s, its report says %s", health.ErrMessage, origin, m.Region, report.Region)
+	}
+	m.reportedIn, m.reported = incarnation, sequence
+	n.learn(origin, report)
+	return nil
+}
