@@ -1,0 +1,60 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxResponse bounds what is read of a node's answer.
+const maxResponse = 64 << 20
+
+// call asks a node's API. An error that the node words as a problem document (RFC 9457) is returned in its words.
+func (e endpoint) call(method, path, accept string, body io.Reader) ([]byte, error) {
+	request, err := http.NewRequest(method, strings.TrimRight(e.Endpoint, "/")+path, body)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", accept)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := (&http.Client{Timeout: 30 * time.Second}).Do(request)
+	if err != nil {
+		var failed *url.Error
+		if errors.As(err, &failed) {
+			err = failed.Err
+		}
+		return nil, fmt.Errorf("no node answers at %s (is one running? --endpoint or MERIDIAN_ENDPOINT says where): %w", e.Endpoint, err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(response.Body, maxResponse))
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode < 300 {
+		return data, nil
+	}
+	var problem struct{ Title, Detail string }
+	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
+		return nil, fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(data)))
+	}
+	if problem.Detail == "" {
+		return nil, errors.New(problem.Title)
+	}
+	return nil, fmt.Errorf("%s: %s", problem.Title, problem.Detail)
+}
+
+// get reads a JSON document of a node's API.
+func (e endpoint) get(path string, into any) error {
+	data, err := e.call(http.MethodGet, path, "application/json", nil)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}

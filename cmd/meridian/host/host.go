@@ -1,0 +1,389 @@
+// Package host runs one node: it opens the node's sockets and files, feeds the node with
+// what happens and does what the node wants done.
+//
+// It decides nothing that a query, a verdict or a control depends on; that is package
+// node's. One goroutine owns the node. Everything else reads immutable values that this
+// goroutine publishes, and posts events to it.
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gslb/meridian/cmd/internal/node"
+	"github.com/meridian-gslb/meridian/cmd/internal/pki"
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/gateway"
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/mmdb"
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/dashboard"
+	"github.com/meridian-gslb/meridian/health/gossip"
+	"github.com/meridian-gslb/meridian/health/probe"
+	"github.com/meridian-gslb/meridian/health/replica"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A Host is a running node.
+type Host struct {
+	cfg      nodefile.Node
+	log      *slog.Logger
+	registry *prometheus.Registry
+	identity *pki.Node
+	store    *store
+	metrics  *metrics
+	compiler *compiler
+	journal  *journal
+
+	node   *node.Node // owned by the goroutine of run
+	events chan func(now time.Time)
+	behind chan node.Record
+
+	snapshot atomic.Pointer[zones.Snapshot]
+	view     atomic.Pointer[node.View]
+	pushPull atomic.Pointer[[][]byte]
+	changed  *signal
+
+	mesh    *gossip.Mesh
+	prober  *probe.Runner
+	replica *replica.Replica
+	dns     *server.Server
+	gateway *gateway.Gateway
+	api     *dashboard.Server
+
+	onEvents func([]health.Event)
+	world    atomic.Pointer[zones.World] // as last compiled
+	reloaded chan struct{}               // the world's definitions are to be proposed
+	stop     context.CancelFunc
+	done     sync.WaitGroup
+	stopped  chan struct{}
+	fatal    chan error
+}
+
+// eventQueue bounds how many events wait for the node. Messages and samples past it are dropped and counted, the rest waits.
+const eventQueue = 4096
+
+// Options are what the file of a node does not say.
+type Options struct {
+	Logger  *slog.Logger
+	Table   *geo.Table              // nil: loaded as the file says
+	Gateway func(*gateway.Config)   // changes what the gateway is started with; nil: nothing
+	API     map[string]http.Handler // further handlers of the API, by path prefix
+	Events  func([]health.Event)    // is told of every event; nil: nobody
+}
+
+// Start opens everything that the node needs and answers queries when it returns. On an error nothing stays open.
+func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
+	ctx, stop := context.WithCancel(context.Background())
+	h := &Host{
+		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(), journal: newJournal(),
+		events: make(chan func(time.Time), eventQueue), behind: make(chan node.Record, 16),
+		stop: stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), onEvents: o.Events,
+	}
+	h.metrics = newMetrics(h.registry, h)
+	defer func() {
+		if err != nil {
+			h.Close()
+		}
+	}()
+	if err := h.identify(); err != nil {
+		return nil, err
+	}
+	if h.store, err = openStore(cfg.Data); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	saved, damaged, err := h.store.load(now)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range damaged {
+		h.log.Error("state set aside", "err", d)
+	}
+	plan, err := h.compileFirst(o.Table, saved)
+	if err != nil {
+		return nil, err
+	}
+	h.node = node.New(node.Config{
+		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Sign: h.identity.Sign, Verify: pki.Verify,
+	}, withoutWorld(saved), now)
+	h.node.Compiled(plan, now)
+	h.world.Store(plan.World)
+	if err := h.open(o, plan, saved); err != nil {
+		return nil, err
+	}
+	h.step(func(time.Time) {})
+	h.done.Go(func() { h.run(ctx) })
+	h.done.Go(func() { h.saveBehind(ctx) })
+	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
+	h.done.Go(func() { h.propose(ctx) })
+	if h.dns != nil {
+		h.done.Go(h.dns.Serve)
+		h.done.Go(func() { h.countAnswers(ctx) })
+	}
+	return h, nil
+}
+
+// identify checks that the certificate is this node's.
+func (h *Host) identify() error {
+	identity, err := pki.LoadNode(h.cfg.Certificate, h.cfg.Key, h.cfg.CA)
+	if err != nil {
+		return err
+	}
+	id := identity.Identity()
+	if id.Name != h.cfg.Name || id.Region != h.cfg.Region || id.Roles != h.cfg.Roles {
+		return fmt.Errorf("%s: certificate is for %s in %s with roles %v, the node is %s in %s with roles %v",
+			h.cfg.Certificate, id.Name, id.Region, id.Roles.Names(), h.cfg.Name, h.cfg.Region, h.cfg.Roles.Names())
+	}
+	h.identity = identity
+	return nil
+}
+
+func (h *Host) compileFirst(table *geo.Table, saved []node.Record) (*zones.Plan, error) {
+	if table == nil {
+		var err error
+		if table, err = mmdb.Load(h.cfg.Geo); err != nil {
+			return nil, err
+		}
+	}
+	h.compiler = &compiler{
+		dir: h.cfg.World, table: table, store: h.store, log: h.log, metrics: h.metrics,
+		reload: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
+	}
+	plan, err := h.compiler.first(recordOf(saved, recordWorld))
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(plan.World.Regions, func(r zones.Region) bool { return r.ID == h.cfg.Region }) {
+		return nil, fmt.Errorf("region %q of this node is not one of the world's", h.cfg.Region)
+	}
+	return plan, nil
+}
+
+// run is the goroutine that owns the node.
+func (h *Host) run(ctx context.Context) {
+	defer close(h.stopped)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case event := <-h.events:
+			timer.Reset(h.step(event))
+		case <-timer.C:
+			timer.Reset(h.step(h.node.Tick))
+		}
+	}
+}
+
+// step takes an event in, and those that wait behind it, and does what the node then wants. It returns for how long
+// nothing is to be done.
+func (h *Host) step(event func(now time.Time)) time.Duration {
+	now := time.Now()
+	event(now)
+	for range len(h.events) {
+		(<-h.events)(now)
+	}
+	h.node.Tick(now)
+	r := h.node.Ready()
+	for _, record := range r.Persist {
+		h.persist(record)
+	}
+	for _, m := range r.Messages {
+		h.send(m)
+	}
+	if r.Probes != nil && h.prober != nil {
+		h.prober.Assign(r.Probes)
+	}
+	if r.Snapshot != nil {
+		h.snapshot.Store(r.Snapshot)
+	}
+	if r.PushPull != nil {
+		h.pushPull.Store(&r.PushPull)
+	}
+	h.journal.add(r.Events)
+	if h.onEvents != nil && len(r.Events) > 0 {
+		h.onEvents(r.Events)
+	}
+	for _, e := range r.Events {
+		h.log.Info("event", "kind", string(e.Kind), "subject", e.Subject, "text", e.Text)
+		h.metrics.event(e.Kind)
+	}
+	if r.View != nil {
+		h.view.Store(r.View)
+	}
+	if r.View != nil || r.Snapshot != nil || len(r.Events) > 0 {
+		h.changed.raise()
+	}
+	if r.Orders != nil {
+		select {
+		case h.compiler.learned <- r.Orders:
+		default: // a compile is under way; the next minute brings better ones
+		}
+	}
+	return max(time.Until(r.Wake), time.Millisecond)
+}
+
+func (h *Host) send(m health.Message) {
+	to := []health.NodeID{m.To}
+	if m.To == "" {
+		to = to[:0]
+		for _, member := range h.mesh.Members() {
+			if member.Node != h.cfg.Name {
+				to = append(to, member.Node)
+			}
+		}
+	}
+	for _, id := range to {
+		// A peer that is gone or slow misses it; heartbeats tell it that it did, and it pulls.
+		_ = h.mesh.Send(id, byte(m.Kind), m.Bytes)
+	}
+}
+
+// persist writes what must be on disk before anything is said about it, and leaves the rest to saveBehind.
+func (h *Host) persist(r node.Record) {
+	if !r.Sync {
+		select {
+		case h.behind <- r:
+		default: // the disk is slow; a newer one follows
+		}
+		return
+	}
+	if err := h.store.save(r); err != nil {
+		h.log.Error("state not saved", "record", r.Name, "err", err)
+	}
+}
+
+func (h *Host) saveBehind(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-h.behind:
+			if err := h.store.save(r); err != nil {
+				h.log.Error("state not saved", "record", r.Name, "err", err)
+			}
+		}
+	}
+}
+
+// post gives the node an event; it waits while the queue is full.
+func (h *Host) post(event func(now time.Time)) {
+	select {
+	case h.events <- event:
+	case <-h.stopped:
+	}
+}
+
+// offer gives the node an event that may be lost.
+func (h *Host) offer(event func(now time.Time)) {
+	select {
+	case h.events <- event:
+	default:
+		h.metrics.overflow.Inc()
+	}
+}
+
+func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
+	if h.gateway != nil {
+		if err := h.gateway.SetRoutes(plan.World.Gateway); err != nil {
+			h.refused(err)
+			return
+		}
+	}
+	h.world.Store(plan.World)
+	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
+	if reloaded {
+		select {
+		case h.reloaded <- struct{}{}:
+		default: // waits already
+		}
+	}
+}
+
+func (h *Host) refused(err error) {
+	h.log.Error("world refused, the one in force stays", "err", err)
+	h.post(func(now time.Time) { h.node.Refused(err, now) })
+}
+
+// Reload reads the world's directory again.
+func (h *Host) Reload() {
+	select {
+	case h.compiler.reload <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// Fatal gives an error if the node can't go on and the process must end.
+func (h *Host) Fatal() <-chan error { return h.fatal }
+
+// countAnswers tells the node now and then how many answers the nameserver gave.
+func (h *Host) countAnswers(ctx context.Context) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			var answers []health.RegionAnswers
+			for region, n := range h.dns.AnswersByRegion() {
+				answers = append(answers, health.RegionAnswers{Region: region, Answers: n})
+			}
+			slices.SortFunc(answers, func(a, b health.RegionAnswers) int { return cmp.Compare(a.Region, b.Region) })
+			h.offer(func(now time.Time) { h.node.Answers(answers, now) })
+		}
+	}
+}
+
+// Close ends the node: it stops answering, leaves the mesh and closes what it opened.
+func (h *Host) Close() error {
+	var errs []error
+	if h.gateway != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		errs = append(errs, h.gateway.Shutdown(ctx))
+	}
+	if h.dns != nil {
+		h.dns.Close()
+	}
+	if h.api != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		errs = append(errs, h.api.Close(ctx))
+	}
+	if h.prober != nil {
+		h.prober.Close()
+	}
+	if h.mesh != nil {
+		if err := h.mesh.Leave(closeTimeout); err != nil {
+			h.log.Info("left without a word to the others", "err", err) // they find out by themselves
+		}
+	}
+	h.stop()
+	if h.node != nil && h.mesh != nil {
+		h.done.Wait()
+	}
+	if h.replica != nil {
+		errs = append(errs, h.replica.Close())
+	}
+	if h.mesh != nil {
+		errs = append(errs, h.mesh.Close())
+	}
+	return errors.Join(errs...)
+}
+
+const closeTimeout = 2 * time.Second

@@ -1,0 +1,61 @@
+package host
+
+import (
+	"sync"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// maxEvents bounds the journal in memory; the oldest events go first.
+const maxEvents = 10_000
+
+// A journal keeps the last events of a node for people who ask.
+type journal struct {
+	mu     sync.Mutex
+	events []health.Event
+}
+
+func newJournal() *journal { return &journal{} }
+
+func (j *journal) add(events []health.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.events = append(j.events, events...)
+	if extra := len(j.events) - maxEvents; extra > 0 {
+		j.events = append(j.events[:0:0], j.events[extra:]...)
+	}
+}
+
+// after returns the events with a sequence above one, oldest first.
+func (j *journal) after(sequence uint64) []health.Event {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i, e := range j.events {
+		if e.Sequence > sequence {
+			return append([]health.Event(nil), j.events[i:]...)
+		}
+	}
+	return nil
+}
+
+// A signal tells any number of waiters that something changed.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+
+func (s *signal) raise() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ch)
+	s.ch = make(chan struct{})
+}
+
+// next returns a channel that is closed at the next change.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch
+}

@@ -1,0 +1,119 @@
+package host
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// metrics are those of the node itself; its edges bring their own.
+type metrics struct {
+	events   *prometheus.CounterVec
+	reloads  *prometheus.CounterVec
+	compile  prometheus.Histogram
+	overflow prometheus.Counter
+}
+
+func newMetrics(r *prometheus.Registry, h *Host) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_events_total", Help: "Lines of the journal, by kind.",
+		}, []string{"kind"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_config_reloads_total", Help: "Changed worlds that were read, by result: taken or refused.",
+		}, []string{"result"}),
+		compile: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "meridian_compile_duration_seconds", Help: "Time to read and compile a world.",
+			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
+		}),
+		overflow: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_node_events_dropped_total", Help: "Messages and samples dropped because the node was busy.",
+		}),
+	}
+	r.MustRegister(m.events, m.reloads, m.compile, m.overflow, newStateCollector(h),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, result := range []string{"taken", "refused"} {
+		m.reloads.WithLabelValues(result)
+	}
+	return m
+}
+
+func (m *metrics) event(kind health.EventKind) { m.events.WithLabelValues(string(kind)).Inc() }
+
+func (m *metrics) reload(taken bool) {
+	result := "refused"
+	if taken {
+		result = "taken"
+	}
+	m.reloads.WithLabelValues(result).Inc()
+}
+
+func (m *metrics) compiled(took time.Duration) { m.compile.Observe(took.Seconds()) }
+
+// A stateCollector reads what it reports from the node's last view and snapshot.
+type stateCollector struct {
+	host     *Host
+	age      *prometheus.Desc
+	checks   *prometheus.Desc
+	held     *prometheus.Desc
+	rung     *prometheus.Desc
+	index    *prometheus.Desc
+	verdicts *prometheus.Desc
+}
+
+func newStateCollector(h *Host) *stateCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("meridian_"+name, help, labels, nil)
+	}
+	return &stateCollector{
+		host:     h,
+		age:      desc("snapshot_age_seconds", "Time since the answers in force were published."),
+		checks:   desc("checks", "Checks by status.", "state"),
+		held:     desc("checks_held", "Checks whose status is held for want of fresh vantages."),
+		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 is up, 4 is open.", "pool"),
+		index:    desc("control_index", "Index of the control state in force."),
+		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	if s := c.host.snapshot.Load(); s != nil {
+		gauge(c.age, time.Since(s.Published).Seconds())
+		for _, pool := range s.Pools {
+			gauge(c.rung, float64(pool.Worst()), pool.Plan.Pool.Name)
+		}
+	}
+	v := c.host.view.Load()
+	if v == nil {
+		return
+	}
+	held := 0
+	states := make(map[health.State]int)
+	for _, id := range v.Health.Checks() {
+		s := v.Health.Status(id, health.Global)
+		states[s.State]++
+		if s.Held {
+			held++
+		}
+	}
+	for _, state := range []health.State{health.Unknown, health.Up, health.Down, health.Drain} {
+		gauge(c.checks, float64(states[state]), state.String())
+	}
+	gauge(c.held, float64(held))
+	if v.Control != nil {
+		gauge(c.index, float64(v.Control.Index))
+	}
+	for reason, n := range v.Dropped {
+		ch <- prometheus.MustNewConstMetric(c.verdicts, prometheus.CounterValue, float64(n), reason)
+	}
+}

@@ -1,0 +1,95 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/health/dashboard"
+	"github.com/meridian-gslb/meridian/health/replica"
+)
+
+// source is what the dashboard may see of the node.
+func (h *Host) source() dashboard.Source {
+	return dashboard.Source{
+		Node: h.info,
+		Health: func() *health.View {
+			if v := h.view.Load(); v != nil {
+				return v.Health
+			}
+			return nil
+		},
+		Control:  h.obeyed,
+		Snapshot: h.snapshot.Load,
+		Submit:   h.submit,
+		Changed:  h.changed.next,
+		Events:   h.journal.after,
+	}
+}
+
+// obeyed is the control state that this node's answers go by.
+func (h *Host) obeyed() *control.State {
+	if s := h.snapshot.Load(); s != nil {
+		return s.Control
+	}
+	return nil
+}
+
+// obeyWait is how long a command waits for this node's own answers to obey it before it is called done.
+const obeyWait = time.Second
+
+func (h *Host) submit(ctx context.Context, c control.Command) (control.Result, error) {
+	if h.replica == nil {
+		return control.Result{}, fmt.Errorf("%w: this node's configuration lists no voters", replica.ErrNoLeader)
+	}
+	result, err := h.replica.Submit(ctx, c)
+	if err != nil || result.Err() != nil {
+		return result, err
+	}
+	late := time.After(obeyWait)
+	for {
+		changed := h.changed.next()
+		if s := h.obeyed(); s != nil && (s.Epoch > result.Epoch || s.Epoch == result.Epoch && s.Index >= result.Index) {
+			return result, nil
+		}
+		select {
+		case <-changed:
+		case <-late:
+			return result, nil
+		case <-ctx.Done():
+			return result, nil
+		}
+	}
+}
+
+func (h *Host) info() dashboard.NodeInfo {
+	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version()}
+	if h.replica != nil {
+		s := h.replica.Status()
+		info.Raft, info.Quorum = raftText(s), s.Leader != ""
+	}
+	v := h.view.Load()
+	if v == nil {
+		return info
+	}
+	info.Started, info.Dropped = v.Started, v.Dropped
+	for _, p := range v.Peers {
+		peer := dashboard.Peer{Name: p.Node, Region: p.Region, Roles: p.Roles.Names(), Alive: p.Alive, Heard: p.Heard}
+		if b := p.Heartbeat; b != nil {
+			peer.Ready, peer.World, peer.Snapshot = b.Ready, b.World, b.Snapshot
+			peer.Epoch, peer.Index, peer.Answers = b.Epoch, b.Index, b.Answers
+		}
+		info.Peers = append(info.Peers, peer)
+	}
+	return info
+}
+
+func raftText(s replica.Status) string {
+	leader := "no leader"
+	if s.Leader != "" {
+		leader = "leader is " + string(s.Leader)
+	}
+	return fmt.Sprintf("%s, %d voters", leader, len(s.Voters))
+}

@@ -1,0 +1,134 @@
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/meridian-gslb/meridian/cmd/internal/node"
+)
+
+// A store keeps a node's records in a directory, one file each. The first line of a file says what it is and the
+// checksum of the rest, so that a damaged one is told from a good one.
+type store struct{ dir string }
+
+const recordSuffix = ".record"
+
+const recordHeader = "meridian record v1 crc32 "
+
+var errDamaged = errors.New("damaged")
+
+// openStore makes the directory if it is not there.
+func openStore(dir string) (*store, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	return &store{dir}, nil
+}
+
+// load returns the records, and what was damaged: those files are set aside under another name.
+func (s *store) load(now time.Time) (records []node.Record, damaged []error, err error) {
+	names, err := filepath.Glob(filepath.Join(s.dir, "*"+recordSuffix))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range names {
+		data, err := readRecord(name)
+		if errors.Is(err, errDamaged) {
+			aside := fmt.Sprintf("%s.damaged-%d", name, now.Unix())
+			if err := os.Rename(name, aside); err != nil {
+				return nil, nil, err
+			}
+			damaged = append(damaged, fmt.Errorf("%w; set aside as %s", err, aside))
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		records = append(records, node.Record{Name: strings.TrimSuffix(filepath.Base(name), recordSuffix), Data: data})
+	}
+	return records, damaged, nil
+}
+
+func readRecord(name string) ([]byte, error) {
+	file, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	header, data, _ := bytes.Cut(file, []byte("\n"))
+	if string(header) != headerOf(data) {
+		return nil, fmt.Errorf("%s: %w: header %.60q does not fit the content", name, errDamaged, header)
+	}
+	return data, nil
+}
+
+func headerOf(data []byte) string {
+	return fmt.Sprintf("%s%08x", recordHeader, crc32.ChecksumIEEE(data))
+}
+
+// save replaces a record: the file holds the old or the new one, whatever happens.
+func (s *store) save(r node.Record) (err error) {
+	file, err := os.CreateTemp(s.dir, r.Name+".new-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
+		}
+	}()
+	if _, err := fmt.Fprintf(file, "%s\n%s", headerOf(r.Data), r.Data); err != nil {
+		return err
+	}
+	if r.Sync {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(file.Name(), filepath.Join(s.dir, r.Name+recordSuffix)); err != nil {
+		return err
+	}
+	if r.Sync {
+		if err := syncDir(s.dir); err != nil {
+			return err
+		}
+	}
+	return file.Close()
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// readWorld reads the files of a world's directory: what is hidden or lies deeper is not of it.
+func readWorld(dir string) (map[string][]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("world: %w", err)
+	}
+	files := make(map[string][]byte)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // an editor replaced it since
+		}
+		if err != nil {
+			return nil, fmt.Errorf("world: %w", err)
+		}
+		files[e.Name()] = data
+	}
+	return files, nil
+}

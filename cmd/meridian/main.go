@@ -1,0 +1,82 @@
+// Command meridian is the nameserver, probe, gateway and control node, and the tool to work with them.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/meridian-gslb/meridian/cmd/meridian/host"
+)
+
+// commands are the verbs of the command line; docs/cli.md is made from them.
+type commands struct {
+	Demo    demoCommand    `cmd:"" help:"Run three regions on this machine: nameservers, probes, gateways, voters, dashboard."`
+	Serve   serveCommand   `cmd:"" help:"Run the node that a file describes."`
+	Check   checkCommand   `cmd:"" help:"Read a world's directory or a node's file and report every mistake."`
+	Explain explainCommand `cmd:"" help:"Say what a name is answered with, and why."`
+	Status  statusCommand  `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
+	Control controlCommand `cmd:"" help:"Show and switch routing controls."`
+	CA      caCommand      `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
+	Docs    docsCommand    `cmd:"" help:"Write the reference of configuration, API or command line as Markdown."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// An endpoint is where the commands that ask a running node find it.
+type endpoint struct {
+	Endpoint string `help:"Address of a node's API." default:"http://127.0.0.1:8053" env:"MERIDIAN_ENDPOINT" placeholder:"URL"`
+}
+
+func main() {
+	parser, err := newParser()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	context, err := parser.Parse(longFlags(os.Args[1:]))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "meridian: %v\n", err)
+		os.Exit(2)
+	}
+	if err := context.Run(); err != nil {
+		if !errors.Is(err, errSaid) {
+			fmt.Fprintf(os.Stderr, "meridian: %v\n", err)
+		}
+		os.Exit(1)
+	}
+}
+
+// errSaid is returned where the mistakes have been printed already.
+var errSaid = errors.New("mistakes")
+
+func newParser() (*kong.Kong, error) {
+	return kong.New(new(commands), kong.Name("meridian"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Description("Global DNS and GSLB health routing."))
+}
+
+// longFlags lets long flags be written with one dash, as Go's own tools do: -config is --config.
+func longFlags(args []string) []string {
+	long := make([]string, len(args))
+	for i, a := range args {
+		if a == "--" {
+			copy(long[i:], args[i:])
+			break
+		}
+		if len(a) > 2 && a[0] == '-' && a[1] != '-' && strings.ToLower(a[1:2]) != strings.ToUpper(a[1:2]) {
+			a = "-" + a
+		}
+		long[i] = a
+	}
+	return long
+}
+
+type versionCommand struct{}
+
+// Run prints the version.
+func (versionCommand) Run() error {
+	_, err := fmt.Println("meridian", host.Version())
+	return err
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/meridian-gslb/meridian/cmd/meridian/host"
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/geo/mmdb"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+type serveCommand struct {
+	Config string `help:"The node's file." required:"" placeholder:"NODE.yaml"`
+}
+
+// Run serves until it is told to end (SIGINT, SIGTERM); SIGHUP reads the world again.
+func (c serveCommand) Run() error {
+	text, err := os.ReadFile(c.Config)
+	if err != nil {
+		return err
+	}
+	cfg, err := nodefile.Parse(c.Config, text)
+	if err != nil {
+		return mistakes(err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	h, err := host.Start(*cfg, host.Options{Logger: log})
+	if err != nil {
+		return mistakes(err)
+	}
+	log.Info("serving", "node", cfg.Name, "region", cfg.Region, "dns", cfg.DNS, "api", cfg.API, "version", host.Version())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	for {
+		select {
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				h.Reload()
+				continue
+			}
+			log.Info("ending", "signal", s.String())
+			return h.Close()
+		case err := <-h.Fatal():
+			return fmt.Errorf("can't go on: %w", err)
+		}
+	}
+}
+
+// mistakes prints the problems of a configuration one a line, or returns any other error.
+func mistakes(err error) error {
+	var problems zones.Problems
+	if !errors.As(err, &problems) {
+		return err
+	}
+	fmt.Fprintln(os.Stderr, problems)
+	return errSaid
+}
+
+type checkCommand struct {
+	Path string   `arg:"" help:"A world's directory, or a node's file." placeholder:"CONFIG"`
+	Geo  []string `help:"MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
+}
+
+// Run prints mistakes and warnings; mistakes make it fail.
+func (c checkCommand) Run() error {
+	info, err := os.Stat(c.Path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		return c.checkNode()
+	}
+	return c.checkWorld(c.Path)
+}
+
+func (c checkCommand) checkNode() error {
+	text, err := os.ReadFile(c.Path)
+	if err != nil {
+		return err
+	}
+	cfg, err := nodefile.Parse(c.Path, text)
+	if err != nil {
+		return mistakes(err)
+	}
+	c.Geo = append(c.Geo, cfg.Geo...)
+	return c.checkWorld(cfg.World)
+}
+
+func (c checkCommand) checkWorld(dir string) error {
+	table, err := mmdb.Load(c.Geo)
+	if err != nil {
+		return err
+	}
+	plan, err := host.Load(dir, table)
+	if err != nil {
+		return mistakes(err)
+	}
+	for _, w := range plan.World.Warnings {
+		fmt.Println("warning:", w)
+	}
+	w := plan.World
+	fmt.Printf("%s: good: %d regions, %d zones, %d pools, %d checks of %d targets\n",
+		dir, len(w.Regions), len(w.Zones), len(w.Pools), len(w.Checks), len(plan.Targets))
+	return nil
+}
