@@ -1,0 +1,45 @@
+# make test runs everything and installs what it lacks; go test ./... alone needs nothing but Go.
+
+GO ?= go
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+.PHONY: test quick unit race browser lint-deploy soak bench docs deps build
+
+# Quick checks first. Each step says how long it took.
+test: deps quick unit race browser lint-deploy
+	@echo "make test: all green after $$SECONDS s of the last step; see above for the others"
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meridian ./cmd/meridian
+
+deps:
+	@.ci/deps
+
+quick:
+	@.ci/step "gofmt" .ci/gofmt
+	@.ci/step "go vet" $(GO) vet ./...
+	@.ci/step "staticcheck" $(GO) tool staticcheck ./...
+
+# Without the race detector: allocations are counted, mutants are caught, the real binary is started.
+unit:
+	@.ci/step "tests" $(GO) test -timeout 15m ./...
+
+race:
+	@.ci/step "tests with the race detector, short" $(GO) test -race -short -timeout 20m ./...
+
+browser:
+	@.ci/step "dashboard in a browser" .ci/browser/run
+
+lint-deploy:
+	@.ci/step "deploy files" .ci/lint-deploy
+
+# Long counts: many seeds of the simulator, every fuzz target for a while. Not part of make test.
+soak:
+	@.ci/soak
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./dns/wire ./zones ./geo ./health
+
+docs:
+	@for part in world node api cli; do $(GO) run ./cmd/meridian docs $$part > docs/$$part.md; done
