@@ -24,12 +24,13 @@ type demoCommand struct {
 }
 
 type demoRun struct {
-	Verbose    bool `help:"Print the logs of all nodes." short:"v"`
-	PortOffset int  `help:"Added to every port, for when some are in use." placeholder:"N"`
+	Verbose    bool          `help:"Print the logs of all nodes." short:"v"`
+	PortOffset int           `help:"Added to every port, for when some are in use." placeholder:"N"`
+	Interval   time.Duration `help:"Between probes, 1s to 5m." default:"1s"`
 }
 
 const whatToTry = `Meridian demo: three regions in this process, each a nameserver, probe, gateway and voter of its own.
-Checks run every second here, and a recovered endpoint waits 2 s (by default 10 s and 30 s); Raft's time-outs are short too.
+Checks run every {interval} here, and a recovered endpoint waits 2s (by default 10s and 30s); Raft's time-outs are short too.
 
   nameservers   127.0.1.1:{dns} (us-east; also 127.0.0.1:{dns})  127.0.2.1:{dns} (eu-west)  127.0.3.1:{dns} (ap-south)
   gateways      http://127.0.1.1:{gateway}  http://127.0.2.1:{gateway}  http://127.0.3.1:{gateway}
@@ -60,7 +61,10 @@ func (c demoRun) Run() error {
 	if c.PortOffset < 0 || c.PortOffset > demo.MaxOffset {
 		return fmt.Errorf("--port-offset %d: want 0 to %d", c.PortOffset, demo.MaxOffset)
 	}
-	d, err := demo.Start(c.PortOffset, log, tell)
+	if c.Interval < time.Second || c.Interval > 5*time.Minute {
+		return fmt.Errorf("--interval %v: want 1s to 5m", c.Interval)
+	}
+	d, err := demo.Start(demo.Options{PortOffset: c.PortOffset, Interval: c.Interval, Logger: log, Events: tell})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w (or move all ports of the demo: --port-offset 1000)", err)
 	}
@@ -68,7 +72,8 @@ func (c demoRun) Run() error {
 		return err
 	}
 	port := func(n int) string { return strconv.Itoa(n + c.PortOffset) }
-	fmt.Print(strings.NewReplacer("{dns}", port(demo.DNSPort), "{gateway}", port(demo.GatewayPort), "{api}", port(demo.APIPort)).Replace(whatToTry))
+	fmt.Print(strings.NewReplacer("{dns}", port(demo.DNSPort), "{gateway}", port(demo.GatewayPort), "{api}", port(demo.APIPort),
+		"{interval}", c.Interval.String()).Replace(whatToTry))
 	if c.PortOffset != 0 {
 		fmt.Printf("  (with this for the commands: export MERIDIAN_ENDPOINT=http://127.0.0.1:%s)\n", port(demo.APIPort))
 	}

@@ -28,8 +28,17 @@ const lateHeartbeats = 20
 // node that is not a member is counted and changes nothing.
 func (n *Node) Receive(message []byte, now time.Time) {
 	n.at(now)
-	kind, origin, body, err := health.Open(message, n.verify)
-	if err != nil {
+	stranger := false
+	kind, origin, body, err := health.Open(message, func(origin health.NodeID, signed, signature []byte) bool {
+		m := n.members[origin]
+		stranger = m == nil
+		return m != nil && n.cfg.Verify(m.Key, signed, signature)
+	})
+	switch {
+	case stranger:
+		n.dropped["stranger"]++ // not news: a node's first messages may outrun the word that it joined
+		return
+	case err != nil:
 		n.drop("message", err.Error())
 		return
 	}
@@ -48,11 +57,6 @@ func (n *Node) Receive(message []byte, now time.Time) {
 	if err != nil {
 		n.drop(kind.String(), fmt.Sprintf("from %s: %v", origin, err))
 	}
-}
-
-func (n *Node) verify(origin health.NodeID, message, signature []byte) bool {
-	m := n.members[origin]
-	return m != nil && n.cfg.Verify(m.Key, message, signature)
 }
 
 func (n *Node) hear(origin health.NodeID, body, message []byte) error {

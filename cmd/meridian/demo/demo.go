@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
@@ -53,22 +54,33 @@ var ports = regexp.MustCompile(fmt.Sprintf(`\b(%d|%d|%d|%d|%d|%d)\b`,
 // MaxOffset is the most that ports can be moved by.
 const MaxOffset = 65535 - GatewayPort
 
+// Options change the demo. The zero Options are the demo as the README tells it.
+type Options struct {
+	PortOffset int                  // added to every port
+	Interval   time.Duration        // between probes; 0: the example's, 1 s
+	Logger     *slog.Logger         // of all nodes
+	Events     func([]health.Event) // is told of what the first node sees; nil: nobody
+}
+
+// exampleInterval is how the example's world writes the interval of its check.
+const exampleInterval = "interval: 1s"
+
 // A Demo is three running nodes and what is around them.
 type Demo struct {
 	dir      string
-	offset   int
+	options  Options
 	hosts    []*host.Host
 	gateways map[geo.RegionID]*breakable
 	services []*http.Server
 }
 
-// Start brings everything up, on the example's ports and offset. Events is told of what the first node sees.
-func Start(offset int, log *slog.Logger, events func([]health.Event)) (_ *Demo, err error) {
+// Start brings everything up.
+func Start(options Options) (_ *Demo, err error) {
 	dir, err := os.MkdirTemp("", "meridian-demo-")
 	if err != nil {
 		return nil, err
 	}
-	d := &Demo{dir: dir, offset: offset, gateways: make(map[geo.RegionID]*breakable)}
+	d := &Demo{dir: dir, options: options, gateways: make(map[geo.RegionID]*breakable)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -82,7 +94,7 @@ func Start(offset int, log *slog.Logger, events func([]health.Event)) (_ *Demo, 
 		return nil, err
 	}
 	for i, region := range Regions {
-		if err := d.start(region, table, log, i == 0, events); err != nil {
+		if err := d.start(region, table, i == 0); err != nil {
 			return nil, err
 		}
 	}
@@ -98,7 +110,7 @@ func (d *Demo) unpack() error {
 	if err := os.CopyFS(d.dir, example); err != nil {
 		return err
 	}
-	if err := d.movePorts(); err != nil {
+	if err := d.adapt(); err != nil {
 		return err
 	}
 	dir := filepath.Join(d.dir, "keys")
@@ -117,11 +129,8 @@ func (d *Demo) unpack() error {
 	return nil
 }
 
-// movePorts adds the offset to every port in the unpacked files.
-func (d *Demo) movePorts() error {
-	if d.offset == 0 {
-		return nil
-	}
+// adapt puts the options into the unpacked files.
+func (d *Demo) adapt() error {
 	return filepath.WalkDir(d.dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || e.IsDir() || filepath.Ext(path) != ".yaml" {
 			return err
@@ -130,15 +139,18 @@ func (d *Demo) movePorts() error {
 		if err != nil {
 			return err
 		}
-		moved := ports.ReplaceAllStringFunc(string(text), func(port string) string {
+		adapted := ports.ReplaceAllStringFunc(string(text), func(port string) string {
 			n, _ := strconv.Atoi(port) // the pattern matches nothing but numbers
-			return strconv.Itoa(n + d.offset)
+			return strconv.Itoa(n + d.options.PortOffset)
 		})
-		return os.WriteFile(path, []byte(moved), 0o600)
+		if d.options.Interval != 0 {
+			adapted = strings.Replace(adapted, exampleInterval, "interval: "+d.options.Interval.String(), 1)
+		}
+		return os.WriteFile(path, []byte(adapted), 0o600)
 	})
 }
 
-func (d *Demo) start(region geo.RegionID, table *geo.Table, log *slog.Logger, first bool, events func([]health.Event)) error {
+func (d *Demo) start(region geo.RegionID, table *geo.Table, first bool) error {
 	file := filepath.Join(d.dir, string(region)+".yaml")
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -154,7 +166,7 @@ func (d *Demo) start(region geo.RegionID, table *geo.Table, log *slog.Logger, fi
 	}
 	d.services = append(d.services, service)
 	o := host.Options{
-		Logger: log.With("node", string(region)), Table: table,
+		Logger: d.options.Logger.With("node", string(region)), Table: table,
 		Gateway: func(c *gateway.Config) {
 			d.gateways[region] = newBreakable(c.Listeners[0])
 			c.Listeners[0] = d.gateways[region]
@@ -162,7 +174,7 @@ func (d *Demo) start(region geo.RegionID, table *geo.Table, log *slog.Logger, fi
 	}
 	if first {
 		o.API = map[string]http.Handler{"/v1/demo/": d.api()}
-		o.Events = events
+		o.Events = d.options.Events
 	}
 	h, err := host.Start(*cfg, o)
 	if err != nil {
@@ -174,7 +186,7 @@ func (d *Demo) start(region geo.RegionID, table *geo.Table, log *slog.Logger, fi
 
 // serve starts the service behind a region's gateway.
 func (d *Demo) serve(region geo.RegionID, address netip.Addr) (*http.Server, error) {
-	at := netip.AddrPortFrom(address, uint16(servicePort+d.offset))
+	at := netip.AddrPortFrom(address, uint16(servicePort+d.options.PortOffset))
 	l, err := net.Listen("tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("service of %s at %v: %w", region, at, errors.Unwrap(err))
