@@ -49,7 +49,7 @@ type Host struct {
 
 	node   *node.Node // owned by the goroutine of run
 	events chan func(now time.Time)
-	behind chan node.Record
+	behind *behind
 
 	snapshot atomic.Pointer[zones.Snapshot]
 	view     atomic.Pointer[node.View]
@@ -89,8 +89,8 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Host{
 		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(), journal: newJournal(),
-		events: make(chan func(time.Time), eventQueue), behind: make(chan node.Record, 16),
-		stop: stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), onEvents: o.Events,
+		events: make(chan func(time.Time), eventQueue),
+		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), onEvents: o.Events,
 	}
 	h.metrics = newMetrics(h.registry, h)
 	defer func() {
@@ -104,6 +104,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if h.store, err = openStore(cfg.Data); err != nil {
 		return nil, err
 	}
+	h.behind = newBehind(h.store, h.log)
 	now := time.Now()
 	saved, damaged, err := h.store.load(now)
 	if err != nil {
@@ -126,7 +127,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	}
 	h.step(func(time.Time) {})
 	h.done.Go(func() { h.run(ctx) })
-	h.done.Go(func() { h.saveBehind(ctx) })
+	h.done.Go(func() { h.behind.run(ctx) })
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
 	h.done.Go(func() { h.propose(ctx) })
 	if h.dns != nil {
@@ -253,30 +254,14 @@ func (h *Host) send(m health.Message) {
 	}
 }
 
-// persist writes what must be on disk before anything is said about it, and leaves the rest to saveBehind.
+// persist writes what must be on disk before anything is said about it, and leaves the rest for later.
 func (h *Host) persist(r node.Record) {
 	if !r.Sync {
-		select {
-		case h.behind <- r:
-		default: // the disk is slow; a newer one follows
-		}
+		h.behind.add(r)
 		return
 	}
 	if err := h.store.save(r); err != nil {
 		h.log.Error("state not saved", "record", r.Name, "err", err)
-	}
-}
-
-func (h *Host) saveBehind(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case r := <-h.behind:
-			if err := h.store.save(r); err != nil {
-				h.log.Error("state not saved", "record", r.Name, "err", err)
-			}
-		}
 	}
 }
 

@@ -1,0 +1,161 @@
+package nodefile_test
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/deploy"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones/strict"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// Each testdata/bad/*.yaml has its exact error beside it.
+func TestBad(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no bad files: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			n, err := nodefile.Parse(filepath.Base(file), read(t, file))
+			if err == nil {
+				t.Fatalf("Parse = %+v, want an error", n)
+			}
+			got, golden := err.Error()+"\n", strings.TrimSuffix(file, ".yaml")+".txt"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := string(read(t, golden)); got != want {
+				t.Errorf("Parse says\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestGood(t *testing.T) {
+	addresses := func(texts ...string) []netip.AddrPort {
+		var list []netip.AddrPort
+		for _, text := range texts {
+			list = append(list, netip.MustParseAddrPort(text))
+		}
+		return list
+	}
+	for _, tt := range []struct {
+		file string
+		want nodefile.Node
+	}{
+		{"testdata/good.yaml", nodefile.Node{
+			Name: "n1", Region: "eu-west", Roles: health.RoleDNS | health.RoleProbe | health.RoleGateway | health.RoleControl,
+			World: "world", Data: "/var/lib/meridian", Geo: []string{"testdata/city.mmdb", "/usr/share/asn.mmdb"},
+			DNS: addresses("192.0.2.1:53", "[2001:db8::1]:53"), Gossip: netip.MustParseAddrPort("192.0.2.1:7946"),
+			Control: netip.MustParseAddrPort("192.0.2.1:7000"), Gateway: addresses("192.0.2.1:80"), API: netip.MustParseAddrPort("[::1]:8053"),
+			Seeds:     []string{"n2.example.com:7946", "[2001:db8::2]:7946"},
+			Voters:    []nodefile.Voter{{"n1", "192.0.2.1:7000"}, {"n2", "n2.example.com:7000"}, {"n3", "n3.example.com:7000"}},
+			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
+			Timing: nodefile.Local,
+		}},
+		{"testdata/least.yaml", nodefile.Node{
+			Name: "n1", Region: "eu-west", Roles: health.RoleProbe, World: "testdata/world", Data: "testdata/data",
+			Gossip: netip.MustParseAddrPort("192.0.2.1:7946"), API: netip.MustParseAddrPort("127.0.0.1:8053"),
+			GossipKey: "testdata/gossip.key", Certificate: "testdata/n1.crt", Key: "testdata/n1.key", CA: "testdata/ca.crt",
+			Timing: nodefile.WAN,
+		}},
+	} {
+		t.Run(filepath.Base(tt.file), func(t *testing.T) {
+			n, err := nodefile.Parse(tt.file, read(t, tt.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(*n, tt.want) {
+				t.Errorf("Parse = %+v, want %+v", *n, tt.want)
+			}
+		})
+	}
+}
+
+func TestExample(t *testing.T) {
+	files, err := fs.Glob(deploy.Example, "example/*.yaml")
+	if err != nil || len(files) != 3 {
+		t.Fatalf("node files of the example: %v, %v, want 3", files, err)
+	}
+	var voters string
+	for _, file := range files {
+		text, err := fs.ReadFile(deploy.Example, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := nodefile.Parse(file, text)
+		if err != nil {
+			t.Errorf("Parse(%s) = %v", file, err)
+			continue
+		}
+		if want := strings.TrimSuffix(filepath.Base(file), ".yaml"); string(n.Name) != want || string(n.Region) != want {
+			t.Errorf("%s is of %s in %s, want %s", file, n.Name, n.Region, want)
+		}
+		if all := fmt.Sprint(n.Voters); voters == "" {
+			voters = all
+		} else if all != voters {
+			t.Errorf("%s has voters %s, want %s as the others", file, all, voters)
+		}
+	}
+}
+
+// Any text gives a node or problems of that file, never both or none.
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/*.yaml", "testdata/bad/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			f.Fatalf("no seeds in %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		n, err := nodefile.Parse("node.yaml", text)
+		if err == nil {
+			if n.Name == "" || n.Region == "" || n.Roles == 0 || !n.Gossip.IsValid() || n.GossipKey == "" {
+				t.Errorf("Parse = %+v, want whatever is required", n)
+			}
+			return
+		}
+		var problems strict.Problems
+		if n != nil || !errors.As(err, &problems) || len(problems) == 0 {
+			t.Fatalf("Parse = %v, %v, want problems alone", n, err)
+		}
+		for i, p := range problems {
+			if p.File != "node.yaml" && p.File != "" || p.Text == "" || strings.Contains(p.Text, "\n") {
+				t.Errorf("problem %q, want one line about node.yaml", p)
+			}
+			if i > 0 && p == problems[i-1] {
+				t.Errorf("problem %q is said twice", p)
+			}
+		}
+	})
+}
