@@ -121,6 +121,9 @@ func (t *Table) SetTargets(targets []*Target, regions []geo.RegionID, now time.T
 		e.target, e.definition = target, target.Digest()
 		t.checks[target.ID], t.keys[target.ID.Key()] = e, target.ID
 	}
+	for id := range old {
+		t.dirty[id] = true // those that are gone leave the view
+	}
 	t.assign()
 }
 

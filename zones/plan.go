@@ -98,6 +98,18 @@ func (p *PoolPlan) memberCounter(member int) int {
 	return p.counter + member
 }
 
+// groupHasFamily reports whether any member for the clients of a group has an address of the family.
+func (p *PoolPlan) groupHasFamily(g, family int) bool {
+	for _, tier := range p.Groups[g].Tiers {
+		for _, i := range tier.Members {
+			if p.Sets[i][family] != nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // hasFamily reports whether the pool could ever answer with an address of the family.
 func (p *PoolPlan) hasFamily(family int) bool {
 	if p.LastResort[family] != nil {

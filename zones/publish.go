@@ -130,12 +130,12 @@ func rungOf(s health.Status) Rung {
 // choose goes down the ladder for one family and stops at the first rung that is not empty. On each rung the first tier
 // with a member answers.
 //
-//	the family has                                        answer
-//	a permitted member that is up, held back, unknown
-//	or draining                                           those of the first such rung
-//	no permitted member                                   last resort if configured, else NODATA
-//	only down ones, while the other family has better     NODATA
-//	only down ones                                        as when_all_down says
+//	of the group's members the family has                 answer
+//	a permitted one that is up, held back, unknown or
+//	draining                                              those of the first such rung
+//	none such, while the other family has one             NODATA
+//	permitted ones, all down                              as when_all_down says
+//	no permitted one                                      last resort if configured, else NODATA
 func (p *PoolPlan) choose(g *GroupPlan, members []availability, family int) Choice {
 	for rung := RungUp; rung < RungOpen; rung++ {
 		if c := p.offer(g, members, family, rung); c.Options != nil {
@@ -144,12 +144,15 @@ func (p *PoolPlan) choose(g *GroupPlan, members []availability, family int) Choi
 	}
 	other := 1 - family
 	anyPermitted, otherBetter := false, false
-	for i, m := range members {
-		anyPermitted = anyPermitted || m.permitted && p.Sets[i][family] != nil
-		otherBetter = otherBetter || m.permitted && p.Sets[i][other] != nil && m.rung[other] < RungOpen
+	for _, tier := range g.Tiers {
+		for _, i := range tier.Members {
+			m := members[i]
+			anyPermitted = anyPermitted || m.permitted && p.Sets[i][family] != nil
+			otherBetter = otherBetter || m.permitted && p.Sets[i][other] != nil && m.rung[other] < RungOpen
+		}
 	}
 	switch {
-	case anyPermitted && otherBetter:
+	case otherBetter:
 	case anyPermitted && p.Pool.WhenAllDown == Open:
 		return p.offer(g, members, family, RungOpen)
 	case p.LastResort[family] != nil:

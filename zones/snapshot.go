@@ -159,12 +159,12 @@ type Counter struct {
 	Group  geo.GroupID
 }
 
-// Worst returns the lowest rung that clients of any group are answered from, among the families that the pool has.
+// Worst returns the lowest rung that clients of any group are answered from, among the families that its members have.
 func (p *PoolAnswers) Worst() Rung {
 	worst := RungUp
 	for g := range p.Groups {
 		for family := range familyTypes {
-			if p.Plan.hasFamily(family) {
+			if p.Plan.groupHasFamily(g, family) {
 				worst = max(worst, p.Groups[g].Families[family].Rung)
 			}
 		}
