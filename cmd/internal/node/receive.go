@@ -14,8 +14,14 @@ type relay struct {
 	incarnation uint64
 	full        []byte   // the newest batch of all verdicts
 	sequence    uint64   // of full
-	changes     [][]byte // later batches, at most maxChanges
+	changes     []change // later batches, each once, at most maxChanges
 	heartbeat   []byte
+}
+
+// A change is a batch of some verdicts, as it came.
+type change struct {
+	sequence uint64
+	message  []byte
 }
 
 // maxChanges bounds what a relay keeps besides the full batch; what is lost is pulled.
@@ -148,9 +154,11 @@ func (n *Node) verdicts(origin health.NodeID, body, message []byte) error {
 	switch {
 	case b.Incarnation < r.incarnation:
 	case b.Full && (r.full == nil || b.Sequence >= r.sequence):
-		r.full, r.sequence, r.changes = slices.Clone(message), b.Sequence, nil
-	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges:
-		r.changes = append(r.changes, slices.Clone(message))
+		r.full, r.sequence = slices.Clone(message), b.Sequence
+		r.changes = slices.DeleteFunc(r.changes, func(c change) bool { return c.sequence <= b.Sequence })
+	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges &&
+		!slices.ContainsFunc(r.changes, func(c change) bool { return c.sequence == b.Sequence }):
+		r.changes = append(r.changes, change{b.Sequence, slices.Clone(message)})
 	}
 	return nil
 }
@@ -177,13 +185,24 @@ func (n *Node) pulled(origin health.NodeID, body []byte) error {
 		n.send(origin, health.KindVerdicts, n.everything())
 		return nil
 	}
-	if r := n.relay[p.Of]; r != nil && r.full != nil {
-		n.pass(origin, health.KindVerdicts, r.full)
-		for _, change := range r.changes {
-			n.pass(origin, health.KindVerdicts, change)
+	if r := n.relay[p.Of]; r != nil {
+		for _, message := range r.verdicts() {
+			n.pass(origin, health.KindVerdicts, message)
 		}
 	}
 	return nil
+}
+
+// verdicts are all messages with verdicts that are kept.
+func (r *relay) verdicts() [][]byte {
+	var messages [][]byte
+	if r.full != nil {
+		messages = append(messages, r.full)
+	}
+	for _, c := range r.changes {
+		messages = append(messages, c.message)
+	}
+	return messages
 }
 
 // pass sends a message on as it came.
@@ -195,9 +214,7 @@ func (n *Node) pass(to health.NodeID, kind health.MessageKind, message []byte) {
 func (n *Node) pushPull() [][]byte {
 	messages := [][]byte{health.Seal(health.KindVerdicts, n.cfg.Name, n.everything(), n.cfg.Sign)}
 	for _, id := range slices.Sorted(maps.Keys(n.relay)) {
-		if r := n.relay[id]; r.full != nil {
-			messages = append(append(messages, r.full), r.changes...)
-		}
+		messages = append(messages, n.relay[id].verdicts()...)
 	}
 	return messages
 }
