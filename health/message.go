@@ -67,9 +67,10 @@ type Pull struct {
 
 // Limits of a message. A sender splits what is larger.
 const (
-	MaxRecords    = 100_000
+	MaxRecords    = MaxVector
 	maxName       = 255
 	maxRegions    = 1000
+	maxMessages   = 10_000 // of a push/pull
 	signatureSize = 64
 )
 
@@ -188,10 +189,10 @@ func AppendMessages(b []byte, messages [][]byte) []byte {
 	return b
 }
 
-// SplitMessages parts what AppendMessages joined; what is damaged at the end is left out.
+// SplitMessages parts what AppendMessages joined, up to maxMessages; from the first that can't be one on, all is left out.
 func SplitMessages(b []byte) [][]byte {
 	var messages [][]byte
-	for r := (reader{b: b}); len(r.b) > 0; {
+	for r := (reader{b: b}); len(r.b) > 0 && len(messages) < maxMessages; {
 		n := r.uvarint()
 		if r.bad || n > uint64(len(r.b)) {
 			break

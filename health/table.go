@@ -129,8 +129,11 @@ func (t *Table) SetTargets(targets []*Target, regions []geo.RegionID, now time.T
 
 // SetVantages says which nodes probe, dead ones that may come back included.
 func (t *Table) SetVantages(vantages []Vantage) {
-	t.vantages = slices.Clone(vantages)
-	slices.SortFunc(t.vantages, compareVantages)
+	vantages = slices.SortedFunc(slices.Values(vantages), compareVantages)
+	if slices.Equal(vantages, t.vantages) {
+		return
+	}
+	t.vantages = vantages
 	for node := range t.origins {
 		if !slices.ContainsFunc(t.vantages, func(v Vantage) bool { return v.Node == node }) {
 			delete(t.origins, node)
@@ -187,7 +190,7 @@ func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
 	if h.Incarnation > v.incarnation {
 		t.Merge(&Batch{Origin: h.Origin, Incarnation: h.Incarnation})
 	}
-	v.heartbeat, v.heard = h.Sequence, now
+	v.heartbeat = h.Sequence
 	if v.digest != h.Digest {
 		return true
 	}

@@ -19,6 +19,9 @@ func (r Record) hash() uint64 {
 	return mix64(r.Check ^ mix64(uint64(r.Definition)<<16|uint64(r.State)<<8|uint64(r.Reason)) ^ mix64(r.Sequence))
 }
 
+// MaxVector is how many verdicts of one vantage a table remembers; more are dropped.
+const MaxVector = 20_000
+
 // A Batch is a part of a vantage's verdicts, or all of them.
 type Batch struct {
 	Origin      NodeID
@@ -38,7 +41,6 @@ type vector struct {
 	digest      uint64            // XOR of the hashes of records that are not withdrawn
 
 	heartbeat uint64    // sequence of the newest heartbeat of this incarnation
-	heard     time.Time // when that came, by the table's clock
 	synced    time.Time // when a heartbeat last agreed with digest; the verdicts are fresh for a while after it
 	unbroken  time.Time // when synced began to be renewed without a gap
 	live      bool      // synced is set in this incarnation
@@ -60,7 +62,7 @@ func (v *vector) merge(b *Batch) (changed []uint64) {
 		v.reset(b.Incarnation)
 	}
 	for _, r := range b.Records {
-		if old, ok := v.records[r.Check]; r.Sequence <= v.complete && !ok || ok && r.Sequence <= old.Sequence {
+		if old, ok := v.records[r.Check]; !ok && len(v.records) >= MaxVector || r.Sequence <= v.complete && !ok || ok && r.Sequence <= old.Sequence {
 			continue
 		}
 		v.set(r)

@@ -24,13 +24,13 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 	c.placeRegions(orders)
 	p := &Plan{
 		World: w, Table: table, Near: c.near(),
-		Orders:  make(map[rtt.Key][]geo.RegionID),
+		Orders:  make(map[geo.Place][]geo.RegionID),
 		zones:   make(map[string]*ZoneData),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int),
 	}
 	for id, order := range c.orders {
-		if key := rtt.KeyOf(table.Place(geo.PlaceID(id))); key != "" && order != nil {
-			p.Orders[key] = order
+		if place := table.Place(geo.PlaceID(id)); orders.Sampled(place) {
+			p.Orders[place] = order
 		}
 	}
 	pools := make(map[string]*PoolPlan)
@@ -66,6 +66,7 @@ type compiler struct {
 type nearest struct {
 	partition *geo.Partition
 	orders    [][]geo.RegionID // by GroupID
+	digest    uint64
 }
 
 func (c *compiler) regions() []rtt.Region {
@@ -187,8 +188,9 @@ func weightedTiers(pool *Pool) []Tier {
 }
 
 // fold groups the places that what describes alike, and returns the description of each group.
-func fold[T any](table *geo.Table, describe func(geo.Place, geo.PlaceID) (T, string)) (*geo.Partition, []T) {
-	var groups []T
+// The digest tells which places are in which group.
+func fold[T any](table *geo.Table, describe func(geo.Place, geo.PlaceID) (T, string)) (_ *geo.Partition, groups []T, digest uint64) {
+	h := fnv.New64a()
 	ids := make(map[string]geo.GroupID)
 	partition := table.Partition(func(id geo.PlaceID) geo.GroupID {
 		description, text := describe(table.Place(id), id)
@@ -198,9 +200,10 @@ func fold[T any](table *geo.Table, describe func(geo.Place, geo.PlaceID) (T, str
 			ids[text] = g
 			groups = append(groups, description)
 		}
+		fmt.Fprintln(h, g)
 		return g
 	})
-	return partition, groups
+	return partition, groups, h.Sum64()
 }
 
 // latency puts the members of each region into a tier, nearest region first. Clients of whom nothing is known get the
@@ -217,7 +220,7 @@ func (c *compiler) latency(p *PoolPlan) {
 	}
 	near, ok := c.nearest[fmt.Sprint(regions)]
 	if !ok {
-		near.partition, near.orders = fold(c.table, func(_ geo.Place, id geo.PlaceID) ([]geo.RegionID, string) {
+		near.partition, near.orders, near.digest = fold(c.table, func(_ geo.Place, id geo.PlaceID) ([]geo.RegionID, string) {
 			order := slices.DeleteFunc(slices.Clone(c.orders[id]), func(r geo.RegionID) bool { return members[r] == nil })
 			if len(order) == 0 {
 				order = regions
@@ -226,7 +229,7 @@ func (c *compiler) latency(p *PoolPlan) {
 		})
 		c.nearest[fmt.Sprint(regions)] = near
 	}
-	p.Partition = near.partition
+	p.Partition, p.digest = near.partition, near.digest
 	for _, order := range near.orders {
 		group := GroupPlan{Region: order[0]}
 		for _, r := range order {
@@ -238,7 +241,7 @@ func (c *compiler) latency(p *PoolPlan) {
 
 // geo puts the members that match a place most specifically first, and behind them those that match less.
 func (c *compiler) geo(p *PoolPlan) {
-	p.Partition, p.Groups = fold(c.table, func(place geo.Place, _ geo.PlaceID) (GroupPlan, string) {
+	p.Partition, p.Groups, p.digest = fold(c.table, func(place geo.Place, _ geo.PlaceID) (GroupPlan, string) {
 		group := GroupPlan{Tiers: geoTiers(p.Pool.Members, place)}
 		return group, fmt.Sprint(group.Tiers)
 	})
@@ -328,7 +331,7 @@ func (p *Plan) sum() health.Hash64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, uint64(p.World.Digest), p.Table.Digest())
 	for _, pool := range p.Pools {
-		fmt.Fprint(h, pool.Pool.Name, pool.Groups)
+		fmt.Fprint(h, pool.Pool.Name, pool.Groups, pool.digest)
 	}
 	return health.Hash64(h.Sum64())
 }

@@ -4,7 +4,6 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 )
@@ -16,7 +15,7 @@ type Plan struct {
 	Pools    []*PoolPlan                     // in the world's order
 	Targets  []*health.Target                // what the vantages probe, ordered by ID
 	Counters []Counter                       // what a nameserver counts, by number
-	Orders   map[rtt.Key][]geo.RegionID      // all regions, nearest first, as compiled for the places of each key
+	Orders   map[geo.Place][]geo.RegionID    // all regions, nearest first, as compiled for the places with samples
 	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first
 	Digest   health.Hash64                   // of the world and the geo table
 
@@ -66,6 +65,7 @@ type PoolPlan struct {
 	Sets       [][2]*RecordSet // by member: its addresses, packed; nil where it has none of the family
 	LastResort [2]*RecordSet
 	checks     [][2]health.CheckID // by member; empty where a member is always up
+	digest     uint64              // of which places are in which group
 	counter    int                 // number of the first member's counter; the last resort's and the groups' follow
 }
 

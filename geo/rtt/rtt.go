@@ -6,8 +6,9 @@
 // that is worth a move.
 //
 // It keeps no clock and draws no random number. Each source of samples replaces its own
-// numbers only, so models that have heard the same sources agree. Its memory is bounded
-// by places × regions × sources.
+// numbers only, so models that have heard the same sources estimate alike; which order is
+// in force within the hysteresis depends on what was before. Its memory is bounded by
+// places × regions × sources.
 package rtt
 
 import (
@@ -80,12 +81,12 @@ type Region struct {
 // A Model orders regions for places. The zero Model is not ready: use New. One goroutine owns it.
 type Model struct {
 	reports map[string]Report
-	orders  map[Key][]geo.RegionID // as last given out, for hysteresis
+	orders  map[geo.Place][]geo.RegionID // of places with samples, as last given out, for hysteresis
 }
 
 // New returns a model without samples.
 func New() *Model {
-	return &Model{reports: make(map[string]Report), orders: make(map[Key][]geo.RegionID)}
+	return &Model{reports: make(map[string]Report), orders: make(map[geo.Place][]geo.RegionID)}
 }
 
 // Replace takes the report of a source in, in place of its last one. It reports whether the source was taken: it is
@@ -101,7 +102,7 @@ func (m *Model) Replace(source string, r Report) bool {
 // Orders is an immutable picture of what a model has learnt.
 type Orders struct {
 	means map[Key]map[geo.RegionID]Mean
-	last  map[Key][]geo.RegionID
+	last  map[geo.Place][]geo.RegionID
 }
 
 // Orders returns the present picture.
@@ -128,16 +129,18 @@ func pooled(a, b Mean) Mean {
 	return Mean{time.Duration(sum / n), uint32(min(n, 1<<31))}
 }
 
-// Settle remembers the orders that were published for some keys, so that the next ones change only for a gain. It
-// reports whether any of them is new.
-func (m *Model) Settle(orders map[Key][]geo.RegionID) (changed bool) {
-	for key, order := range orders {
-		if !slices.Equal(m.orders[key], order) {
-			m.orders[key], changed = order, true
-		}
-	}
-	return changed
+// Forget drops what a source has said, and reports whether it had said anything.
+func (m *Model) Forget(source string) bool {
+	_, known := m.reports[source]
+	delete(m.reports, source)
+	return known
 }
+
+// Settle remembers the orders that are in force for places with samples, so that the next ones change only for a gain.
+func (m *Model) Settle(orders map[geo.Place][]geo.RegionID) { m.orders = maps.Clone(orders) }
+
+// Sampled reports whether anything was measured for the clients of a place.
+func (o *Orders) Sampled(p geo.Place) bool { return o != nil && o.means[KeyOf(p)] != nil }
 
 // Estimate returns what a round trip from a place to a region is expected to take, and how many samples say so. Without
 // a located place and without samples it is 0.
@@ -159,8 +162,8 @@ func Prior(a, b geo.Coordinates) time.Duration {
 	return baseRTT + time.Duration(geo.Distance(a, b)/1000*float64(rttPer1000KM))
 }
 
-// Order returns the regions nearest first for the clients of a place. Regions that nothing is known of keep the order
-// that they are given in.
+// Order returns the regions nearest first for the clients of a place. Regions that nothing is known of come last, in the
+// order that they are given in.
 func (o *Orders) Order(p geo.Place, regions []Region) []geo.RegionID {
 	estimates := make(map[geo.RegionID]time.Duration, len(regions))
 	order := make([]geo.RegionID, len(regions))
@@ -168,23 +171,43 @@ func (o *Orders) Order(p geo.Place, regions []Region) []geo.RegionID {
 		estimates[r.ID], _ = o.Estimate(p, r)
 		order[i] = r.ID
 	}
-	slices.SortStableFunc(order, func(a, b geo.RegionID) int { return cmp.Compare(estimates[a], estimates[b]) })
-	if o == nil {
+	slices.SortStableFunc(order, func(a, b geo.RegionID) int {
+		unknownA, unknownB := estimates[a] == 0, estimates[b] == 0
+		if unknownA || unknownB {
+			return boolCompare(unknownA, unknownB)
+		}
+		return cmp.Compare(estimates[a], estimates[b])
+	})
+	if !o.Sampled(p) {
 		return order
 	}
-	last := o.last[KeyOf(p)]
+	last := o.last[p]
 	if !sameSet(last, order) || gains(last, estimates) {
 		return order
 	}
 	return last
 }
 
-// gains reports whether some region of an order is enough slower than a later one to be worth a move.
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// gains reports whether some region of an order is enough slower than a later one to be worth a move, or was put before
+// it while nothing was known of it.
 func gains(order []geo.RegionID, estimates map[geo.RegionID]time.Duration) bool {
 	for i := range order {
 		for _, later := range order[i+1:] {
 			now, then := estimates[order[i]], estimates[later]
-			if now-then > max(minGain, now*minGainPercent/100) {
+			if now == 0 && then > 0 {
+				return true
+			}
+			if then > 0 && now-then > max(minGain, now*minGainPercent/100) {
 				return true
 			}
 		}

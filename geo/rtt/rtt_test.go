@@ -53,10 +53,25 @@ func TestOrderLearnsWithHysteresis(t *testing.T) {
 	} {
 		report("eu-west", step.rtt, step.count)
 		order := m.Orders().Order(germany, []Region{usEast, euWest})
-		m.Settle(map[Key][]geo.RegionID{"DE": order})
+		m.Settle(map[geo.Place][]geo.RegionID{germany: order})
 		if order[0] != step.want {
 			t.Errorf("%s: first region = %s, want %s", step.why, order[0], step.want)
 		}
+	}
+}
+
+func TestUnknownRegionsComeLast(t *testing.T) {
+	m := New()
+	m.Replace("gateway", Report{"eu-west", map[Key]Mean{"XX": {40 * time.Millisecond, 5}}})
+	nowhere := geo.Place{Country: "XX"}
+	if got, want := m.Orders().Order(nowhere, regions), []geo.RegionID{"eu-west", "us-east", "ap-south"}; !slices.Equal(got, want) {
+		t.Errorf("Order of a place that is nowhere, with samples from eu-west = %v, want %v", got, want)
+	}
+	if !m.Forget("gateway") || m.Forget("gateway") {
+		t.Error("Forget does not say whether there was something to forget")
+	}
+	if got := m.Orders().Order(nowhere, regions)[0]; got != "us-east" {
+		t.Errorf("first region after Forget = %s, want the first given", got)
 	}
 }
 

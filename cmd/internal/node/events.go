@@ -55,8 +55,7 @@ func (n *Node) Controls(s *control.State, now time.Time) {
 			n.change.Controls = append(n.change.Controls, c.Name)
 		}
 	}
-	n.control = s
-	n.out.Persist = append(n.out.Persist, Record{RecordControls, s.Encode(), true})
+	n.control, n.unsaved = s, true
 	n.stale, n.urgent, n.viewChanged = true, true, true
 }
 
@@ -73,7 +72,11 @@ func (n *Node) Answers(answers []health.RegionAnswers, now time.Time) {
 	n.answers = answers
 }
 
-// Sample takes the round-trip times to clients in, as a gateway of this node's region measured them.
+// maxSample bounds what one client can claim.
+const maxSample = time.Second
+
+// Sample takes the round-trip times to clients in, as a gateway of this node's region measured them. Each sample is one
+// vote of its prefix, however many connections it counts: no client may outvote its country.
 func (n *Node) Sample(samples []rtt.Sample, now time.Time) {
 	n.at(now)
 	if n.plan == nil {
@@ -85,7 +88,7 @@ func (n *Node) Sample(samples []rtt.Sample, now time.Time) {
 		if key == "" || !known && len(n.report.Means) >= rtt.MaxPlaces {
 			continue
 		}
-		n.report.Means[key] = mean.Add(s.RTT, s.Count)
+		n.report.Means[key] = mean.Add(min(s.RTT, maxSample), 1)
 		n.fresh = true
 	}
 }
@@ -127,14 +130,14 @@ func (n *Node) publish() {
 
 // noteRungs makes an event of every pool that answers some clients from another rung than before.
 func (n *Node) noteRungs(before *zones.Snapshot) {
-	for i, pool := range n.snapshot.Pools {
-		var was zones.Rung
-		if before != nil && before.Plan == n.snapshot.Plan {
-			if before.Pools[i] == pool {
-				continue
-			}
-			was = before.Pools[i].Worst()
+	rungs := make(map[string]zones.Rung)
+	if before != nil {
+		for _, pool := range before.Pools {
+			rungs[pool.Plan.Pool.Name] = pool.Worst()
 		}
+	}
+	for _, pool := range n.snapshot.Pools {
+		was := rungs[pool.Plan.Pool.Name]
 		if is := pool.Worst(); is != was {
 			n.event(health.EventRung, pool.Plan.Pool.Name, fmt.Sprintf("answers from rung %q, was %q", is, was))
 		}

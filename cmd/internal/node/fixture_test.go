@@ -87,7 +87,7 @@ func testSign(key [32]byte, message []byte) []byte {
 
 func testConfig(name health.NodeID) Config {
 	return Config{
-		Name: name, Region: geo.RegionID(name[:2]), Roles: health.RoleDNS | health.RoleProbe,
+		Name: name, Region: geo.RegionID(name[:2]), Roles: health.RoleDNS | health.RoleProbe | health.RoleGateway, Key: testKey(name),
 		Sign: func(message []byte) []byte { return testSign(testKey(name), message) },
 		Verify: func(key [32]byte, message, signature []byte) bool {
 			return bytes.Equal(testSign(key, message), signature)
@@ -133,7 +133,7 @@ func (d *driver) step() Ready {
 
 // memberOf is a node as the mesh names it.
 func memberOf(name health.NodeID) health.Member {
-	return health.Member{Node: name, Region: geo.RegionID(name[:2]), Roles: health.RoleDNS | health.RoleProbe, Key: testKey(name)}
+	return health.Member{Node: name, Region: geo.RegionID(name[:2]), Roles: health.RoleDNS | health.RoleProbe | health.RoleGateway, Key: testKey(name)}
 }
 
 func (d *driver) meet(names ...health.NodeID) {

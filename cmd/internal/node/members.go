@@ -22,21 +22,25 @@ type member struct {
 	seen       time.Time // last alive
 	heartbeat  *health.Heartbeat
 	heard      time.Time
-	pulled     time.Time // when its verdicts were last asked for
-	reminded   time.Time // when it was last shown its own past
-	pulls      int       // since they last agreed
-	reportedIn uint64    // incarnation and time of its last report of round-trip times
+	pulled     time.Time                   // when its verdicts were last asked for
+	reminded   time.Time                   // when it was last shown its own past
+	pulls      int                         // since they last agreed
+	served     map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
+	reportedIn uint64                      // incarnation and time of its last report of round-trip times
 	reported   uint64
 }
 
 // Members tells the node who is in the mesh now, itself included.
 func (n *Node) Members(list []health.Member, now time.Time) {
 	n.at(now)
+	for id := range n.alive {
+		n.members[id].seen = now // until now, whatever comes next
+	}
 	alive := map[health.NodeID]bool{n.cfg.Name: true}
 	for _, m := range list {
 		alive[m.Node] = true
 		if m.Node == n.cfg.Name {
-			m.Region, m.Roles = n.cfg.Region, n.cfg.Roles
+			m = n.self(m)
 		}
 		if !n.alive[m.Node] {
 			n.event(health.EventMember, string(m.Node), fmt.Sprintf("joined from %v, region %s", m.Address, m.Region))
@@ -49,22 +53,50 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 		}
 	}
 	n.alive = alive
-	for id, m := range n.members {
-		if !alive[id] && now.Sub(m.seen) > forgetAfter {
-			delete(n.members, id)
-			delete(n.relay, id)
+	n.recount()
+}
+
+// forget lets go of the members that have been gone for long.
+func (n *Node) forget() {
+	forgotten := false
+	for _, id := range slices.Sorted(maps.Keys(n.members)) {
+		if n.alive[id] || n.now.Sub(n.members[id].seen) <= forgetAfter {
+			continue
 		}
+		forgotten = true
+		delete(n.members, id)
+		delete(n.relay, id)
+		for _, other := range n.members {
+			delete(other.served, id)
+		}
+		if n.model.Forget(string(id)) {
+			n.orders = true
+		}
+		n.event(health.EventMember, string(id), fmt.Sprintf("forgotten after %v: it no longer counts as a vantage", forgetAfter))
 	}
+	if forgotten {
+		n.recount()
+	}
+}
+
+// recount follows a change of the members.
+func (n *Node) recount() {
 	n.table.SetVantages(n.vantages())
 	n.reassign()
 	n.persistMembers()
 	n.viewChanged = true
 }
 
+// self is this node as a member: what the mesh says of it can't overrule its own certificate.
+func (n *Node) self(m health.Member) health.Member {
+	m.Node, m.Region, m.Roles, m.Key = n.cfg.Name, n.cfg.Region, n.cfg.Roles, n.cfg.Key
+	return m
+}
+
 func (n *Node) remember(m health.Member) {
 	known := n.members[m.Node]
 	if known == nil {
-		known = &member{}
+		known = &member{served: make(map[health.NodeID]time.Time)}
 		n.members[m.Node] = known
 	}
 	known.Member, known.seen = m, n.now
@@ -80,24 +112,21 @@ func (n *Node) vantages() []health.Vantage {
 	return vantages
 }
 
-// A savedMember is a member on disk.
+// A savedMember is a member on disk. How long ago it was seen is not: a node that was down for long must not forget the
+// others for it.
 type savedMember struct {
 	Node    health.NodeID `json:"node"`
 	Region  geo.RegionID  `json:"region"`
 	Roles   []string      `json:"roles"`
 	Address netip.Addr    `json:"address"`
 	Key     []byte        `json:"key"`
-	Seen    time.Time     `json:"seen"`
 }
 
 func (n *Node) persistMembers() {
 	var saved []savedMember
 	for _, id := range slices.Sorted(maps.Keys(n.members)) {
 		m := n.members[id]
-		if n.alive[id] {
-			m.seen = n.now
-		}
-		saved = append(saved, savedMember{id, m.Region, m.Roles.Names(), m.Address, m.Key[:], m.seen})
+		saved = append(saved, savedMember{id, m.Region, m.Roles.Names(), m.Address, m.Key[:]})
 	}
 	n.persistJSON(RecordMembers, saved)
 }
@@ -114,8 +143,18 @@ func (n *Node) persistIncarnation() {
 	n.out.Persist = append(n.out.Persist, Record{RecordIncarnation, binary.BigEndian.AppendUint64(nil, n.incarnation), true})
 }
 
-// save writes the statuses behind, every few seconds.
+// Save makes the next Ready persist the statuses, due or not: the node ends.
+func (n *Node) Save(now time.Time) {
+	n.at(now)
+	n.nextSave = now
+}
+
+// save writes the controls when they changed, and the statuses behind, every few seconds.
 func (n *Node) save() {
+	if n.unsaved {
+		n.out.Persist = append(n.out.Persist, Record{RecordControls, n.control.Encode(), true})
+		n.unsaved = false
+	}
 	if n.now.Before(n.nextSave) {
 		return
 	}
@@ -162,7 +201,6 @@ func (n *Node) loadMembers(data []byte) error {
 			return fmt.Errorf("member %s: key of %d bytes, roles %q", s.Node, len(s.Key), s.Roles)
 		}
 		n.remember(health.Member{Node: s.Node, Region: s.Region, Roles: roles, Address: s.Address, Key: [32]byte(s.Key)})
-		n.members[s.Node].seen = s.Seen
 	}
 	return nil
 }

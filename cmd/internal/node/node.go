@@ -25,7 +25,8 @@ const (
 	heartbeatEvery = time.Second
 	fullEvery      = 30 * time.Second // all verdicts, changed or not
 	publishEvery   = 100 * time.Millisecond
-	pullEvery      = time.Second // per vantage
+	pullEvery      = time.Second // per vantage, and from the third that did not help on twice as long each time
+	pullAtLeast    = 30 * time.Second
 	reportEvery    = time.Minute // round-trip times
 	saveEvery      = 5 * time.Second
 	forgetAfter    = 24 * time.Hour // a member that is gone no longer counts as a vantage
@@ -36,6 +37,7 @@ type Config struct {
 	Name   health.NodeID
 	Region geo.RegionID
 	Roles  health.Roles
+	Key    [32]byte // Ed25519 public key, of its certificate
 	Sign   func(message []byte) (signature []byte)
 	Verify func(key [32]byte, message, signature []byte) bool
 }
@@ -104,6 +106,7 @@ type Node struct {
 
 	plan     *zones.Plan
 	control  *control.State
+	unsaved  bool // control is newer than on disk
 	snapshot *zones.Snapshot
 	change   zones.Change
 	urgent   bool // publish without waiting for company
@@ -151,7 +154,7 @@ func New(cfg Config, saved []Record, now time.Time) *Node {
 	// take what they remember of that one for its own. The clock is past those numbers, unless it was wrong; see outlive.
 	n.incarnation = max(n.incarnation+1, uint64(now.UnixMilli()))
 	n.persistIncarnation()
-	n.remember(health.Member{Node: cfg.Name, Region: cfg.Region, Roles: cfg.Roles})
+	n.remember(n.self(health.Member{}))
 	n.alive[cfg.Name] = true
 	n.table.SetVantages(n.vantages())
 	return n

@@ -25,7 +25,13 @@ type change struct {
 }
 
 // maxChanges bounds what a relay keeps besides the full batch; what is lost is pulled.
-const maxChanges = 64
+const (
+	maxChanges     = 64
+	maxChangeBytes = 4096 // an honest node sends changes in packets
+)
+
+// maxIncarnation is far beyond any clock in milliseconds, and far from where numbers end.
+const maxIncarnation = 1 << 60
 
 // lateHeartbeats is how many heartbeats behind one may be that the network held up.
 const lateHeartbeats = 20
@@ -38,7 +44,7 @@ func (n *Node) Receive(message []byte, now time.Time) {
 	kind, origin, body, err := health.Open(message, func(origin health.NodeID, signed, signature []byte) bool {
 		m := n.members[origin]
 		stranger = m == nil
-		return m != nil && n.cfg.Verify(m.Key, signed, signature)
+		return m != nil && m.Key != [32]byte{} && n.cfg.Verify(m.Key, signed, signature)
 	})
 	switch {
 	case stranger:
@@ -90,7 +96,7 @@ func (n *Node) hear(origin health.NodeID, body, message []byte) error {
 		m.pulls = 0
 		return nil
 	}
-	if n.now.Sub(m.pulled) >= pullEvery {
+	if wait := min(pullEvery<<max(0, min(m.pulls, 7)-2), pullAtLeast); n.now.Sub(m.pulled) >= wait {
 		m.pulled = n.now
 		pull := health.Pull{Of: origin}
 		n.send(n.helper(origin, m.pulls), health.KindPull, pull.Append(nil))
@@ -111,21 +117,19 @@ func (n *Node) remind(m *member, h *health.Heartbeat) {
 	n.pass(m.Node, health.KindHeartbeat, r.heartbeat)
 }
 
-// helper returns whom to ask for a node's verdicts: that node, and from the third time on the others in turn.
+// helper returns whom to ask for a node's verdicts: that node twice, and then every node in turn, itself included.
 func (n *Node) helper(origin health.NodeID, pulls int) health.NodeID {
 	if pulls < 2 {
 		return origin
 	}
-	var others []health.NodeID
+	var helpers []health.NodeID
 	for _, id := range slices.Sorted(maps.Keys(n.alive)) {
 		if id != n.cfg.Name && id != origin {
-			others = append(others, id)
+			helpers = append(helpers, id)
 		}
 	}
-	if len(others) == 0 {
-		return origin
-	}
-	return others[pulls%len(others)]
+	helpers = append(helpers, origin)
+	return helpers[(pulls-2)%len(helpers)]
 }
 
 func (n *Node) relayOf(origin health.NodeID, incarnation uint64) *relay {
@@ -148,24 +152,34 @@ func (n *Node) verdicts(origin health.NodeID, body, message []byte) error {
 		}
 		return nil
 	}
+	if !n.members[origin].Roles.Has(health.RoleProbe) {
+		return fmt.Errorf("%w: %s is no probe node", health.ErrMessage, origin)
+	}
 	n.table.Merge(b)
 	n.viewChanged = true
-	r := n.relayOf(origin, b.Incarnation)
+	n.relayOf(origin, b.Incarnation).keep(b, message)
+	return nil
+}
+
+// keep takes a batch of verdicts in, as it came.
+func (r *relay) keep(b *health.Batch, message []byte) {
 	switch {
 	case b.Incarnation < r.incarnation:
 	case b.Full && (r.full == nil || b.Sequence >= r.sequence):
 		r.full, r.sequence = slices.Clone(message), b.Sequence
 		r.changes = slices.DeleteFunc(r.changes, func(c change) bool { return c.sequence <= b.Sequence })
-	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges &&
+	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges && len(message) <= maxChangeBytes &&
 		!slices.ContainsFunc(r.changes, func(c change) bool { return c.sequence == b.Sequence }):
 		r.changes = append(r.changes, change{b.Sequence, slices.Clone(message)})
 	}
-	return nil
 }
 
 // outlive jumps past an incarnation of this node that peers remember and it does not: its disk was lost. Otherwise
-// everything it says would be taken for old.
+// everything it says would be taken for old. A number that leaves no room above it can't be an honest one.
 func (n *Node) outlive(incarnation uint64) {
+	if incarnation > maxIncarnation {
+		return
+	}
 	records := n.table.Records(n.cfg.Name)
 	n.incarnation = incarnation + 1
 	n.persistIncarnation()
@@ -178,9 +192,11 @@ func (n *Node) outlive(incarnation uint64) {
 // pulled answers a request for verdicts with what this node has of them.
 func (n *Node) pulled(origin health.NodeID, body []byte) error {
 	p, err := health.ParsePull(origin, body)
-	if err != nil || origin == n.cfg.Name {
+	asked := n.members[origin]
+	if err != nil || origin == n.cfg.Name || n.members[p.Of] == nil || n.now.Sub(asked.served[p.Of]) < pullEvery {
 		return err
 	}
+	asked.served[p.Of] = n.now
 	if p.Of == n.cfg.Name {
 		n.send(origin, health.KindVerdicts, n.everything())
 		return nil
@@ -212,7 +228,10 @@ func (n *Node) pass(to health.NodeID, kind health.MessageKind, message []byte) {
 
 // pushPull is what a peer that asks for everything gets.
 func (n *Node) pushPull() [][]byte {
-	messages := [][]byte{health.Seal(health.KindVerdicts, n.cfg.Name, n.everything(), n.cfg.Sign)}
+	var messages [][]byte
+	if n.cfg.Roles.Has(health.RoleProbe) {
+		messages = append(messages, health.Seal(health.KindVerdicts, n.cfg.Name, n.everything(), n.cfg.Sign))
+	}
 	for _, id := range slices.Sorted(maps.Keys(n.relay)) {
 		messages = append(messages, n.relay[id].verdicts()...)
 	}

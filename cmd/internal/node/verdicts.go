@@ -103,9 +103,6 @@ func (n *Node) say(a *assigned, state health.State, reason health.Reason) {
 
 // speak sends what changed since the last time to every node, and everything now and then.
 func (n *Node) speak() {
-	if !n.cfg.Roles.Has(health.RoleProbe) {
-		return
-	}
 	if n.voice.told < n.voice.sequence {
 		records := n.table.Since(n.cfg.Name, n.voice.told)
 		for chunk := range slices.Chunk(records, recordsPerMessage) {
@@ -114,11 +111,15 @@ func (n *Node) speak() {
 		}
 		n.voice.told = n.voice.sequence
 	}
-	if !n.now.Before(n.nextFull) {
-		n.nextFull = n.now.Add(fullEvery)
-		n.broadcast(health.KindVerdicts, n.everything())
-		n.out.PushPull = n.pushPull()
+	if n.now.Before(n.nextFull) {
+		return
 	}
+	n.nextFull = n.now.Add(fullEvery)
+	if n.cfg.Roles.Has(health.RoleProbe) {
+		n.broadcast(health.KindVerdicts, n.everything())
+	}
+	n.out.PushPull = n.pushPull()
+	n.forget()
 }
 
 // everything is a batch of all verdicts of this node.
@@ -172,6 +173,9 @@ func (n *Node) samples(origin health.NodeID, body []byte) error {
 	}
 	incarnation, sequence := binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])
 	m := n.members[origin]
+	if !m.Roles.Has(health.RoleGateway) {
+		return fmt.Errorf("%w: %s is no gateway", health.ErrMessage, origin)
+	}
 	if incarnation < m.reportedIn || incarnation == m.reportedIn && sequence <= m.reported {
 		return nil
 	}

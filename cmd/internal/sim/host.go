@@ -97,7 +97,7 @@ func (h *host) start() {
 	}
 	h.sim.check.start(h)
 	config := node.Config{
-		Name: h.name, Region: h.region, Roles: h.roles, Verify: verify,
+		Name: h.name, Region: h.region, Roles: h.roles, Key: h.key, Verify: verify,
 		Sign: func(message []byte) []byte { return sign(h.key, message) },
 	}
 	h.node = node.New(config, saved, h.now())
