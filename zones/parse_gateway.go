@@ -130,8 +130,8 @@ func routePath(text string) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case strings.ContainsAny(target, "?%"):
-		return "", errors.New("a path prefix has no query and no escapes")
+	case strings.ContainsAny(target, `?%\;`):
+		return "", errors.New("a path prefix has no query, no escapes, no backslash and no semicolon")
 	case path.Clean(target) != target:
 		return "", fmt.Errorf("is matched in whole segments (write %s)", path.Clean(target))
 	}

@@ -54,9 +54,6 @@ type ZoneData struct {
 	names    map[string]*Name // by owner in wire format, lower case; empty non-terminals included
 }
 
-// Name returns what the zone holds at an owner name (wire format, lower case); nil where the name does not exist.
-func (z *ZoneData) Name(owner []byte) *Name { return z.names[string(owner)] }
-
 // A Name is all that a zone holds at one owner name. One without sets is an empty non-terminal, unless it steers.
 type Name struct {
 	Sets     []RecordSet // ordered by type
