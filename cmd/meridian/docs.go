@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -63,6 +64,9 @@ const apiIntroduction = `Every node serves its dashboard, API and metrics at ` +
 // cliReference runs the help of every command.
 func cliReference() (string, error) {
 	var b strings.Builder
+	if err := os.Setenv("COLUMNS", "80"); err != nil { // kong wraps by it, and the text must be the same in every terminal
+		return "", err
+	}
 	parser, err := newParser()
 	if err != nil {
 		return "", err
@@ -92,7 +96,7 @@ func cliReference() (string, error) {
 func helpOf(path []string) (string, error) {
 	var out bytes.Buffer
 	parser, err := kong.New(new(commands), kong.Name("meridian"), kong.Writers(&out, &out), kong.Exit(func(int) {}),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {
 		return "", err
 	}

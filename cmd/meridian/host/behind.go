@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"log/slog"
 	"maps"
 	"slices"
@@ -34,11 +33,11 @@ func (b *behind) add(r node.Record) {
 	}
 }
 
-// run writes until the context ends, and then what is left.
-func (b *behind) run(ctx context.Context) {
+// run writes until nobody adds any more, and then what is left.
+func (b *behind) run(over <-chan struct{}) {
 	for ended := false; !ended; {
 		select {
-		case <-ctx.Done():
+		case <-over:
 			ended = true
 		case <-b.wake:
 		}

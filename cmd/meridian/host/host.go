@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,9 @@ type Host struct {
 // eventQueue bounds how many events wait for the node. Messages and samples past it are dropped and counted, the rest waits.
 const eventQueue = 4096
 
+// eventsAtOnce bounds how long the node takes events in before it does what follows from them.
+const eventsAtOnce = 256
+
 // Options are what the file of a node does not say.
 type Options struct {
 	Logger  *slog.Logger
@@ -118,7 +122,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		return nil, err
 	}
 	h.node = node.New(node.Config{
-		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Sign: h.identity.Sign, Verify: pki.Verify,
+		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Key: h.identity.Key(), Sign: h.identity.Sign, Verify: pki.Verify,
 	}, withoutWorld(saved), now)
 	h.node.Compiled(plan, now)
 	h.world.Store(plan.World)
@@ -127,7 +131,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	}
 	h.step(func(time.Time) {})
 	h.done.Go(func() { h.run(ctx) })
-	h.done.Go(func() { h.behind.run(ctx) })
+	h.done.Go(func() { h.behind.run(h.stopped) })
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
 	h.done.Go(func() { h.propose(ctx) })
 	if h.dns != nil {
@@ -168,7 +172,11 @@ func (h *Host) compileFirst(table *geo.Table, saved []node.Record) (*zones.Plan,
 		return nil, err
 	}
 	if !slices.ContainsFunc(plan.World.Regions, func(r zones.Region) bool { return r.ID == h.cfg.Region }) {
-		return nil, fmt.Errorf("region %q of this node is not one of the world's", h.cfg.Region)
+		var have []string
+		for _, r := range plan.World.Regions {
+			have = append(have, string(r.ID))
+		}
+		return nil, fmt.Errorf("region %q of this node is not one of the world's (have %s)", h.cfg.Region, strings.Join(have, ", "))
 	}
 	return plan, nil
 }
@@ -195,7 +203,7 @@ func (h *Host) run(ctx context.Context) {
 func (h *Host) step(event func(now time.Time)) time.Duration {
 	now := time.Now()
 	event(now)
-	for range len(h.events) {
+	for range min(len(h.events), eventsAtOnce) {
 		(<-h.events)(now)
 	}
 	h.node.Tick(now)

@@ -80,7 +80,11 @@ func newStateCollector(h *Host) *stateCollector {
 }
 
 // Describe implements prometheus.Collector.
-func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts} {
+		ch <- d
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {

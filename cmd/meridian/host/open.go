@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
@@ -93,7 +94,9 @@ func (h *Host) openGateway(o Options, plan *zones.Plan) error {
 		o.Gateway(&cfg)
 	}
 	var err error
-	h.gateway, err = gateway.Start(cfg, plan.World.Gateway)
+	if h.gateway, err = gateway.Start(cfg, plan.World.Gateway); err != nil {
+		closeAll(cfg.Listeners)
+	}
 	return err
 }
 
@@ -106,10 +109,21 @@ func closeAll(listeners []net.Listener) {
 // listen opens a TCP listener; an error names the key of the file to change.
 func listen(address netip.AddrPort, key string) (net.Listener, error) {
 	l, err := net.Listen("tcp", address.String())
-	if err != nil {
-		return nil, fmt.Errorf("%s %v: %w (end the process that has it, or change %s in the node's file)", key, address, errors.Unwrap(err), key)
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	advice := "use an address of this machine"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "end the process that has it"
+	case errors.Is(err, syscall.EACCES):
+		advice = "ports below 1024 need CAP_NET_BIND_SERVICE"
+	}
+	var cause syscall.Errno
+	if errors.As(err, &cause) {
+		err = cause // the rest says again what and where
+	}
+	return nil, fmt.Errorf("%s %v: %w (%s, or change %s in the node's file)", key, address, err, advice, key)
 }
 
 // regionOrder is this node's region and then the others, nearest first.

@@ -18,27 +18,46 @@ import (
 // checksum of the rest, so that a damaged one is told from a good one.
 type store struct{ dir string }
 
-const recordSuffix = ".record"
+const (
+	recordSuffix = ".record"
+	newInfix     = ".record-new-" // a record that is being written, or whose writer was stopped
+)
 
 const recordHeader = "meridian record v1 crc32 "
 
 var errDamaged = errors.New("damaged")
 
-// openStore makes the directory if it is not there.
+// openStore makes the directory if it is not there, and removes what a crash left half-written.
 func openStore(dir string) (*store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	for _, e := range entries {
+		if !strings.Contains(e.Name(), newInfix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
+			return nil, fmt.Errorf("data directory: %w", err)
+		}
 	}
 	return &store{dir}, nil
 }
 
 // load returns the records, and what was damaged: those files are set aside under another name.
 func (s *store) load(now time.Time) (records []node.Record, damaged []error, err error) {
-	names, err := filepath.Glob(filepath.Join(s.dir, "*"+recordSuffix))
+	entries, err := os.ReadDir(s.dir)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range names {
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), recordSuffix) || e.IsDir() {
+			continue
+		}
+		name := filepath.Join(s.dir, e.Name())
 		data, err := readRecord(name)
 		if errors.Is(err, errDamaged) {
 			aside := fmt.Sprintf("%s.damaged-%d", name, now.Unix())
@@ -72,34 +91,36 @@ func headerOf(data []byte) string {
 	return fmt.Sprintf("%s%08x", recordHeader, crc32.ChecksumIEEE(data))
 }
 
-// save replaces a record: the file holds the old or the new one, whatever happens.
-func (s *store) save(r node.Record) (err error) {
-	file, err := os.CreateTemp(s.dir, r.Name+".new-*")
+// save replaces a record. Whenever the process stops the file holds the old one or the new one; if the machine does too,
+// a record without Sync may be damaged, which load finds.
+func (s *store) save(r node.Record) error {
+	temporary, err := s.write(r)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-		}
-	}()
-	if _, err := fmt.Fprintf(file, "%s\n%s", headerOf(r.Data), r.Data); err != nil {
-		return err
+	if err := os.Rename(temporary, filepath.Join(s.dir, r.Name+recordSuffix)); err != nil {
+		return errors.Join(err, os.Remove(temporary))
 	}
 	if r.Sync {
-		if err := file.Sync(); err != nil {
-			return err
-		}
+		return syncDir(s.dir)
 	}
-	if err := os.Rename(file.Name(), filepath.Join(s.dir, r.Name+recordSuffix)); err != nil {
-		return err
+	return nil
+}
+
+// write puts a record into a new file.
+func (s *store) write(r node.Record) (name string, err error) {
+	file, err := os.CreateTemp(s.dir, r.Name+newInfix+"*") // mode 0600
+	if err != nil {
+		return "", err
 	}
-	if r.Sync {
-		if err := syncDir(s.dir); err != nil {
-			return err
-		}
+	_, err = fmt.Fprintf(file, "%s\n%s", headerOf(r.Data), r.Data)
+	if err == nil && r.Sync {
+		err = file.Sync()
 	}
-	return file.Close()
+	if err := errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
+	}
+	return file.Name(), nil
 }
 
 func syncDir(dir string) error {

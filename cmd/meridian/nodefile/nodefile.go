@@ -6,10 +6,13 @@
 package nodefile
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/meridian-gslb/meridian/geo"
@@ -58,10 +61,10 @@ const (
 )
 
 type listenKeys struct {
-	dns     []netip.AddrPort
-	gossip  netip.AddrPort
-	control netip.AddrPort
-	gateway []netip.AddrPort
+	dns     strict.At[[]netip.AddrPort]
+	gossip  strict.At[netip.AddrPort]
+	control strict.At[netip.AddrPort]
+	gateway strict.At[[]netip.AddrPort]
 	api     strict.At[netip.AddrPort]
 }
 
@@ -70,13 +73,13 @@ type keyKeys struct{ gossip, certificate, key, ca string }
 type nodeKeys struct {
 	name   string
 	region string
-	roles  []strict.At[string]
+	roles  strict.At[[]strict.At[string]]
 	world  string
 	data   string
 	geo    []string
-	listen strict.At[listenKeys]
+	listen listenKeys
 	seeds  []string
-	voters []strict.Named[string]
+	voters strict.At[[]strict.Named[string]]
 	keys   keyKeys
 	timing Timing
 }
@@ -85,27 +88,67 @@ const maxList = 64
 
 var path = strict.Text(4096)
 
-var hostPort = strict.Parsed("host:port", func(text string) (string, error) {
-	host, port, ok := strings.Cut(text, ":")
-	if i := strings.LastIndexByte(text, ':'); i > 0 {
-		host, port = text[:i], text[i+1:]
+// tried is a type whose values say where they stand even if they are not good, so that what has a mistake is not taken
+// for missing.
+func tried[V any](t strict.Type[V]) strict.Type[strict.At[V]] {
+	return strict.Type[strict.At[V]]{Doc: t.Doc, Decode: func(v strict.Value) (strict.At[V], bool) {
+		decoded, _ := t.Decode(v)
+		return strict.At[V]{Value: decoded, Position: v.Position()}, true
+	}}
+}
+
+// anyName is a name; one that is not good, which is a mistake all the same, becomes the empty one.
+var anyName = strict.Type[string]{Doc: strict.Name[string]().Doc, Decode: func(v strict.Value) (string, bool) {
+	name, _ := strict.Name[string]().Decode(v)
+	return name, true
+}}
+
+var address = strict.Convert(strict.AddrPort(), strict.AddrPort().Doc, func(a netip.AddrPort) (netip.AddrPort, error) {
+	if a.Port() == 0 {
+		return a, fmt.Errorf("%q has no port, want 1 to 65535", a)
 	}
-	if !ok || host == "" || port == "" {
-		return "", fmt.Errorf("want host:port")
+	return a, nil
+})
+
+var reachable = strict.Convert(address, address.Doc, func(a netip.AddrPort) (netip.AddrPort, error) {
+	if a.Addr().IsUnspecified() {
+		return a, fmt.Errorf("%q is no address that other nodes can reach", a)
+	}
+	return a, nil
+})
+
+var hostPort = strict.Parsed("host:port", func(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || !isHost(host) {
+		return "", errors.New("want host:port, such as n2.example.com:7946 or [2001:db8::2]:7946")
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q is not a port from 1 to 65535", port)
 	}
 	return text, nil
 })
 
+// isHost reports whether a text is an IP address or may be the name of a host.
+func isHost(text string) bool {
+	if strings.Contains(text, ":") {
+		_, err := netip.ParseAddr(text)
+		return err == nil
+	}
+	return text != "" && len(text) <= 253 && !strings.ContainsFunc(text, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+	})
+}
+
 var listenObject = strict.Object[listenKeys]{
-	strict.Optional("dns", "nameserver, UDP and TCP; each a specific address", "", strict.List(strict.AddrPort(), maxList),
-		func(l *listenKeys) *[]netip.AddrPort { return &l.dns }),
-	strict.Required("gossip", "the mesh of nodes, UDP and TCP; must be reachable by every node", strict.AddrPort(),
-		func(l *listenKeys) *netip.AddrPort { return &l.gossip }),
-	strict.Optional("control", "Raft and control state, TLS; only on voters", "", strict.AddrPort(),
-		func(l *listenKeys) *netip.AddrPort { return &l.control }),
-	strict.Optional("gateway", "HTTP gateway", "", strict.List(strict.AddrPort(), maxList),
-		func(l *listenKeys) *[]netip.AddrPort { return &l.gateway }),
-	strict.Optional("api", "dashboard, API and metrics; loopback only", "127.0.0.1:8053", strict.Placed(strict.AddrPort()),
+	strict.Optional("dns", "nameserver, UDP and TCP", "", tried(strict.List(address, maxList)),
+		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.dns }),
+	strict.Required("gossip", "the mesh of nodes, UDP and TCP; must be reachable by every node", tried(reachable),
+		func(l *listenKeys) *strict.At[netip.AddrPort] { return &l.gossip }),
+	strict.Optional("control", "Raft and control state, TLS; only on voters", "", tried(address),
+		func(l *listenKeys) *strict.At[netip.AddrPort] { return &l.control }),
+	strict.Optional("gateway", "HTTP gateway", "", tried(strict.List(address, maxList)),
+		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.gateway }),
+	strict.Optional("api", "dashboard, API and metrics; loopback only", "127.0.0.1:8053", tried(address),
 		func(l *listenKeys) *strict.At[netip.AddrPort] { return &l.api }),
 }
 
@@ -119,17 +162,17 @@ var keyObject = strict.Object[keyKeys]{
 var object = strict.Object[nodeKeys]{
 	strict.Required("name", "unique in the mesh; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.name }),
 	strict.Required("region", "one of the world's regions; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.region }),
-	strict.Required("roles", "what the node does: dns, probe, gateway, control", strict.List(strict.Placed(strict.Text(32)), maxList),
-		func(n *nodeKeys) *[]strict.At[string] { return &n.roles }),
+	strict.Required("roles", "what the node does: dns, probe, gateway, control", tried(strict.NotEmpty(strict.List(strict.Placed(strict.Text(32)), maxList))),
+		func(n *nodeKeys) *strict.At[[]strict.At[string]] { return &n.roles }),
 	strict.Required("world", "directory of the configuration that all nodes share", path, func(n *nodeKeys) *string { return &n.world }),
 	strict.Required("data", "directory for state, made with mode 0700 if it is not there", path, func(n *nodeKeys) *string { return &n.data }),
 	strict.Optional("geo", "MaxMind-format files that place clients; none: the embedded country database", "", strict.OneOrList(path, maxList),
 		func(n *nodeKeys) *[]string { return &n.geo }),
-	strict.Required("listen", "addresses", strict.Placed(listenObject.Type("addresses")), func(n *nodeKeys) *strict.At[listenKeys] { return &n.listen }),
+	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
 	strict.Optional("seeds", "gossip addresses of some other nodes, by which this one finds the mesh", "", strict.List(hostPort, maxList),
 		func(n *nodeKeys) *[]string { return &n.seeds }),
 	strict.Optional("voters", "control addresses of the nodes that keep the routing controls, by name: 1, 3 or 5", "",
-		strict.Map("voter", strict.Name[string](), hostPort, 5), func(n *nodeKeys) *[]strict.Named[string] { return &n.voters }),
+		tried(strict.NotEmpty(strict.Map("voter", anyName, hostPort, 5))), func(n *nodeKeys) *strict.At[[]strict.Named[string]] { return &n.voters }),
 	strict.Required("keys", "files with secrets and certificates", keyObject.Type("key files"), func(n *nodeKeys) *keyKeys { return &n.keys }),
 	strict.Optional("timing", "how patient mesh and voters are with their peers", "wan", strict.Enum("timing", WAN, Local),
 		func(n *nodeKeys) *Timing { return &n.timing }),
@@ -160,57 +203,115 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 		}
 		return filepath.Join(dir, path)
 	}
-	l := k.listen.Value
+	l := k.listen
 	n := &Node{
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
-		DNS: l.dns, Gossip: l.gossip, Control: l.control, Gateway: l.gateway, API: l.api.Value,
+		DNS: l.dns.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value,
 		Seeds: k.seeds, Timing: k.timing,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 	}
 	for _, path := range k.geo {
 		n.Geo = append(n.Geo, abs(path))
 	}
-	for _, role := range k.roles {
-		r, err := health.ParseRoles([]string{role.Value})
-		if err != nil {
-			report.Add(role.Position, "%v", err)
-		}
-		n.Roles |= r
-	}
-	for _, v := range k.voters {
+	for _, v := range k.voters.Value {
 		n.Voters = append(n.Voters, Voter{health.NodeID(v.Name), v.Value})
 	}
 	slices.SortFunc(n.Voters, func(a, b Voter) int { return strings.Compare(string(a.Name), string(b.Name)) })
-	n.check(k.listen.Position, l.api.Position, report)
+	known := k.readRoles(n, report)
+	k.checkListen(n.Roles, known, report)
+	k.checkVoters(n, known, report)
+	if n.API.IsValid() && !n.API.Addr().IsLoopback() {
+		report.Add(l.api.Position, "listen.api: %v is not a loopback address (the API has no accounts yet; reach it through a tunnel)", n.API)
+	}
 	return n
 }
 
-// check notes what is wrong with the keys together.
-func (n *Node) check(listen, api strict.Position, report *strict.Report) {
-	votes := slices.ContainsFunc(n.Voters, func(v Voter) bool { return v.Name == n.Name })
-	if len(n.Voters) > 0 && len(n.Voters)%2 == 0 {
-		report.Add(listen, "voters: %d of them, want 1, 3 or 5: an even number survives no more losses than one less", len(n.Voters))
+// readRoles reports whether all roles are good: if not, one may be missing by a slip.
+func (k *nodeKeys) readRoles(n *Node, report *strict.Report) bool {
+	known := len(k.roles.Value) > 0
+	for _, role := range k.roles.Value {
+		r, err := health.ParseRoles([]string{role.Value})
+		switch {
+		case err != nil:
+			report.Add(role.Position, "roles: %v", err)
+			known = false
+		case n.Roles.Has(r):
+			report.Add(role.Position, "roles: %s stands twice", role.Value)
+		}
+		n.Roles |= r
 	}
+	return known
+}
+
+// checkListen notes addresses that go with no role, roles that lack theirs, and TCP addresses that two keys want.
+func (k *nodeKeys) checkListen(roles health.Roles, known bool, report *strict.Report) {
+	l := k.listen
 	for _, need := range []struct {
-		role      health.Roles
-		key       string
-		listening bool
+		role health.Roles
+		key  string
+		at   strict.Position
 	}{
-		{health.RoleDNS, "dns", len(n.DNS) > 0},
-		{health.RoleGateway, "gateway", len(n.Gateway) > 0},
-		{health.RoleControl, "control", n.Control.IsValid()},
+		{health.RoleDNS, "dns", l.dns.Position},
+		{health.RoleGateway, "gateway", l.gateway.Position},
+		{health.RoleControl, "control", l.control.Position},
 	} {
-		name := need.role.Names()[0]
-		if n.Roles.Has(need.role) != need.listening {
-			report.Add(listen, "role %s and listen.%s go together: %s", name, need.key, map[bool]string{
-				true: "the node has the address but not the role", false: "the node has the role but no address"}[need.listening])
+		role, given := need.role.Names()[0], need.at.Line != 0
+		switch has := roles.Has(need.role); {
+		case has && !given:
+			report.Add(k.roles.Position, "roles: %s needs listen.%s", role, need.key)
+		case given && !has && known:
+			report.Add(need.at, "listen.%s: of no use without role %s (roles are %s)", need.key, role, strings.Join(roles.Names(), ", "))
 		}
 	}
-	if n.Roles.Has(health.RoleControl) != votes {
-		report.Add(listen, "role control and voters go together: this node is %q, voters are %q", n.Name, n.Voters)
+	taken := make(map[netip.AddrPort]string)
+	for _, use := range []struct {
+		key       string
+		addresses []netip.AddrPort
+		at        strict.Position
+	}{
+		{"api", []netip.AddrPort{l.api.Value}, l.api.Position}, // first, since it may be a default, which has no line
+		{"dns", l.dns.Value, l.dns.Position},
+		{"gossip", []netip.AddrPort{l.gossip.Value}, l.gossip.Position},
+		{"control", []netip.AddrPort{l.control.Value}, l.control.Position},
+		{"gateway", l.gateway.Value, l.gateway.Position},
+	} {
+		for _, a := range use.addresses {
+			if first, twice := taken[a]; twice && first == use.key {
+				report.Add(use.at, "listen.%s: %v stands twice", use.key, a)
+			} else if twice {
+				report.Add(use.at, "listen.%s: %v is taken by listen.%s", use.key, a, first)
+			} else if a.IsValid() {
+				taken[a] = use.key
+			}
+		}
 	}
-	if n.API.IsValid() && !n.API.Addr().IsLoopback() {
-		report.Add(api, "listen.api %v: not a loopback address (the API has no accounts yet; reach it through a tunnel)", n.API)
+}
+
+// checkVoters notes what is wrong with the voters and with this node's part among them.
+func (k *nodeKeys) checkVoters(n *Node, known bool, report *strict.Report) {
+	at := make(map[string]string) // voters by address
+	var names []string
+	for _, v := range k.voters.Value {
+		if first, twice := at[v.Value]; twice && v.Value != "" {
+			report.Add(v.Position, "voter %q: address %s is that of voter %q too", v.Name, v.Value, first)
+		}
+		at[v.Value] = v.Name
+		names = append(names, v.Name)
+	}
+	slices.Sort(names)
+	if len(names) > 0 && len(names)%2 == 0 {
+		report.Add(k.voters.Position, "voters: %d of them, want 1, 3 or 5: an even number survives no more losses than one less", len(names))
+	}
+	if n.Name == "" || slices.Contains(names, "") || k.voters.Line != 0 && len(names) == 0 {
+		return // a mistake already
+	}
+	switch votes, has := slices.Contains(names, string(n.Name)), n.Roles.Has(health.RoleControl); {
+	case has && len(names) == 0:
+		report.Add(k.roles.Position, "roles: control needs voters, %s among them", n.Name)
+	case has && !votes:
+		report.Add(k.roles.Position, "roles: control needs %s among the voters (have %s)", n.Name, strings.Join(names, ", "))
+	case votes && !has && known:
+		report.Add(k.voters.Position, "voters: %s is one of them without role control (roles are %s)", n.Name, strings.Join(n.Roles.Names(), ", "))
 	}
 }

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+var update = flag.Bool("update", false, "write the generated documents anew")
+
+// The references in docs are what the code makes of itself.
+func TestReferences(t *testing.T) {
+	for _, part := range []string{"world", "node", "api", "cli"} {
+		t.Run(part, func(t *testing.T) {
+			text, err := reference(part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameFile(t, "../../docs/"+part+".md", text, "make docs")
+		})
+	}
+}
+
+// sameFile fails unless a file holds a text; renew is the command that writes it anew.
+func sameFile(t *testing.T, file, want, renew string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v\nrun: %s", err, renew)
+	}
+	have, wanted := strings.Split(string(text), "\n"), strings.Split(want, "\n")
+	for i := range max(len(have), len(wanted)) {
+		var h, w string
+		if i < len(have) {
+			h = have[i]
+		}
+		if i < len(wanted) {
+			w = wanted[i]
+		}
+		if h != w || (i < len(have)) != (i < len(wanted)) {
+			t.Fatalf("%s:%d: %q, want %q\nrun: %s", file, i+1, h, w, renew)
+		}
+	}
+}
+
+// Every example of a command in the documents is one that the program takes.
+func TestExamplesInDocuments(t *testing.T) {
+	documents := []string{"../../README.md", "../../deploy/example/README.md"}
+	more, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	examples := 0
+	for _, file := range append(documents, more...) {
+		for _, e := range examplesOf(t, file) {
+			examples++
+			parser, err := newParser()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if isName(parser.Model.Node, e.args) {
+				continue // the command alone is talked about
+			}
+			if _, err := parser.Parse(longFlags(e.args)); err != nil {
+				t.Errorf("%s:%d: meridian %s: %v", file, e.line, strings.Join(e.args, " "), err)
+			}
+		}
+	}
+	if examples < 20 {
+		t.Errorf("%d examples found, want at least the 20 of the README", examples)
+	}
+}
+
+// isName reports whether the words lead to a command and say no more.
+func isName(n *kong.Node, args []string) bool {
+	if len(args) == 0 {
+		return true
+	}
+	i := slices.IndexFunc(n.Children, func(child *kong.Node) bool { return child.Name == args[0] })
+	return i >= 0 && isName(n.Children[i], args[1:])
+}
+
+// An example is the arguments of a command in a document.
+type example struct {
+	line int
+	args []string
+}
+
+// examplesOf finds commands: lines of code blocks, and code within prose, that begin with the program's name.
+func examplesOf(t *testing.T, file string) []example {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var examples []example
+	add := func(line int, code string) {
+		if args, ok := command(code); ok {
+			examples = append(examples, example{line, args})
+		}
+	}
+	prose, block := "", false
+	for i, line := range strings.Split(string(text), "\n") {
+		switch fence := strings.HasPrefix(line, "```"); {
+		case fence:
+			block = !block
+		case block:
+			add(i+1, line)
+		default:
+			prose += line
+		}
+		prose += "\n"
+	}
+	line := 1
+	for i, piece := range strings.Split(prose, "`") {
+		if i%2 == 1 {
+			add(line, strings.ReplaceAll(piece, "\n", " "))
+		}
+		line += strings.Count(piece, "\n")
+	}
+	return examples
+}
+
+// command returns the arguments of a call of the program in a line of shell.
+func command(line string) ([]string, bool) {
+	line = strings.TrimPrefix(strings.TrimSpace(line), "$ ")
+	for _, program := range []string{"meridian ", "go run ./cmd/meridian ", "go run ./cmd/meridian@latest "} {
+		if rest, ok := strings.CutPrefix(line, program); ok {
+			return words(rest), true
+		}
+	}
+	return nil, false
+}
+
+// words splits a line as a shell does, as far as the documents need it: quotes, and an end at a comment, a pipe or a list.
+func words(line string) []string {
+	var args []string
+	var word strings.Builder
+	quote, inside := rune(0), false
+	end := func() {
+		if inside {
+			args = append(args, word.String())
+		}
+		word.Reset()
+		inside = false
+	}
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(r)
+		case r == '\'' || r == '"':
+			quote, inside = r, true
+		case r == ' ':
+			end()
+		case !inside && strings.ContainsRune("#|&;>", r):
+			return args
+		default:
+			word.WriteRune(r)
+			inside = true
+		}
+	}
+	end()
+	return args
+}
+
+func TestWords(t *testing.T) {
+	for _, tt := range []struct {
+		line string
+		want []string
+	}{
+		{"demo    # three regions", []string{"demo"}},
+		{"control set api off --reason 'try it'  # refused", []string{"control", "set", "api", "off", "--reason", "try it"}},
+		{`explain "" | less`, []string{"explain", ""}},
+		{"status && echo well", []string{"status"}},
+	} {
+		if got := words(tt.line); !slices.Equal(got, tt.want) {
+			t.Errorf("words(%q) = %q, want %q", tt.line, got, tt.want)
+		}
+	}
+	if got := fmt.Sprint(command("go run ./cmd/meridian demo")); got != "[demo] true" {
+		t.Errorf("command = %s, want [demo] true", got)
+	}
+}
+
+// A metric that a document speaks of is one of docs/metrics.md, which a test of package host keeps true.
+func TestMetricsInDocuments(t *testing.T) {
+	table, err := os.ReadFile("../../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for _, file := range append(files, "../../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bmeridian_[a-z0-9_]+`).FindAllString(string(text), -1) {
+			named++
+			if !strings.Contains(string(table), "`"+name+"`") {
+				t.Errorf("%s: no metric %s (docs/metrics.md has all)", file, name)
+			}
+		}
+	}
+	if named == 0 {
+		t.Error("no metric found in any document")
+	}
+}
