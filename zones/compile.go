@@ -23,7 +23,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 	c := compiler{world: w, table: table, nearest: make(map[string]nearest)}
 	c.placeRegions(orders)
 	p := &Plan{
-		World: w, Table: table, Near: c.near(),
+		World: w, Table: table, Near: c.near(), estimates: orders,
 		Orders:  make(map[geo.Place][]geo.RegionID),
 		zones:   make(map[string]*ZoneData),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int),

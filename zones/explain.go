@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -29,8 +30,9 @@ type Explanation struct {
 	Steps  []string      `json:"steps,omitempty"` // how the name was found: wildcard, CNAME, delegation
 	Pool   *PoolReason   `json:"pool,omitempty"`
 	RCode  string        `json:"rcode"`
-	Answer []string      `json:"answer"` // records, as zone-file text
-	Scope  int           `json:"scope"`  // of the client subnet
+	Answer []string      `json:"answer"`          // records, as zone-file text
+	Refer  []string      `json:"refer,omitempty"` // NS records of a referral
+	Scope  int           `json:"scope"`           // of the client subnet
 	Digest health.Hash64 `json:"snapshot"`
 }
 
@@ -51,7 +53,9 @@ type MemberReason struct {
 	Endpoint string         `json:"endpoint"`
 	Region   geo.RegionID   `json:"region"`
 	Tier     string         `json:"tier"`
-	Status   *health.Status `json:"status,omitempty"` // nil: without a check
+	RTT      time.Duration  `json:"rtt_ns,omitempty"`  // latency: from the client's place, as estimated; 0: not known
+	Samples  uint32         `json:"samples,omitempty"` // that the estimate rests on; 0: on the distance alone
+	Status   *health.Status `json:"status,omitempty"`  // nil: without a check
 	Control  string         `json:"control,omitempty"`
 	On       bool           `json:"on"`
 	Share    float64        `json:"share"` // of this group's answers, 0 to 1
@@ -88,7 +92,13 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 			return nil
 		case m.Name.Cut != nil && !(m.Offset == 0 && q.Type == dns.TypeDS):
 			e.step("another zone begins at or above %s: referral", owner)
-			return nil
+			cut, _, err := dns.UnpackDomainName(name, m.Offset)
+			if err != nil {
+				return err
+			}
+			start, _ := dns.PrevLabel(owner, dns.CountLabel(cut)) // in the question's case
+			e.Refer, err = m.Name.Cut.NS.texts(owner[start:])
+			return err
 		case m.Wildcard:
 			e.step("%s is covered by a wildcard", owner)
 		}
@@ -147,11 +157,19 @@ func (e *Explanation) step(format string, args ...any) {
 }
 
 func (e *Explanation) add(set *RecordSet, owner string) error {
-	rrs, err := set.Records(owner)
-	for _, rr := range rrs {
-		e.Answer = append(e.Answer, strings.ReplaceAll(rr.String(), "\t", " "))
-	}
+	texts, err := set.texts(owner)
+	e.Answer = append(e.Answer, texts...)
 	return err
+}
+
+// texts are the records of the set, as zone-file text.
+func (s *RecordSet) texts(owner string) ([]string, error) {
+	rrs, err := s.Records(owner)
+	texts := make([]string, len(rrs))
+	for i, rr := range rrs {
+		texts[i] = strings.ReplaceAll(rr.String(), "\t", " ")
+	}
+	return texts, err
 }
 
 func (e *Explanation) alias(set *RecordSet, owner string) (target string, err error) {
@@ -182,7 +200,11 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number, family int,
 		for _, i := range tier.Members {
 			if !preferred[i] {
 				preferred[i] = true
-				r.Members = append(r.Members, pool.reason(in, &pool.Groups[g], tier, i, family, available[i], choice, picked))
+				m := pool.reason(in, &pool.Groups[g], tier, i, family, available[i], choice, picked)
+				if pool.Pool.Policy == Latency {
+					m.RTT, m.Samples = s.Plan.estimate(r.Place, m.Region)
+				}
+				r.Members = append(r.Members, m)
 			}
 		}
 	}
@@ -270,9 +292,12 @@ func (p *PoolPlan) why(m *Member, r MemberReason, rung Rung, hasFamily bool, cho
 
 // Last is the answer in one line.
 func (e *Explanation) Last() string {
-	answer := "nothing"
-	if len(e.Answer) > 0 {
-		answer = strings.Join(e.Answer, " | ")
+	answer := strings.Join(e.Answer, " | ")
+	if len(e.Refer) > 0 {
+		answer = strings.TrimPrefix(answer+" | referral: "+strings.Join(e.Refer, " | "), " | ")
+	}
+	if answer == "" {
+		answer = "nothing"
 	}
 	return fmt.Sprintf("answer: %s scope /%d: %s", e.RCode, e.Scope, answer)
 }
@@ -288,21 +313,37 @@ func (e *Explanation) String() string {
 		fmt.Fprintf(&b, "├─ %s\n", step)
 	}
 	if p := e.Pool; p != nil {
-		fmt.Fprintf(&b, "├─ pool %s, policy %s\n", p.Pool, p.Policy)
 		fmt.Fprintf(&b, "├─ client %s (%s) is in %s: group %d\n", p.Client, p.From, placeText(p.Place), p.Group)
-		for _, m := range p.Members {
-			m.write(&b)
+		fmt.Fprintf(&b, "├─ pool %s, policy %s, in the order for this group; rung: %s\n", p.Pool, p.Policy, p.Rung)
+		for i := range p.Members {
+			p.Members[i].write(&b, branches(i, len(p.Members)))
 		}
-		fmt.Fprintf(&b, "├─ rung: %s\n", p.Rung)
 	}
 	fmt.Fprintf(&b, "└─ %s\n", e.Last())
 	return b.String()
 }
 
-func (m *MemberReason) write(b *strings.Builder) {
-	fmt.Fprintf(b, "│  ├─ %s in %s", m.Endpoint, m.Region)
-	if m.Tier != "" {
+// A branch is how the tree goes on at an entry: what stands before it, and before what lies below it.
+type branch struct{ at, below string }
+
+func branches(i, n int) branch {
+	if i == n-1 {
+		return branch{"└─ ", "   "}
+	}
+	return branch{"├─ ", "│  "}
+}
+
+func (m *MemberReason) write(b *strings.Builder, at branch) {
+	fmt.Fprintf(b, "│  %s%s in %s", at.at, m.Endpoint, m.Region)
+	if m.Tier != "" && m.Tier != "region "+string(m.Region) {
 		fmt.Fprintf(b, " (%s)", m.Tier)
+	}
+	if m.RTT > 0 {
+		fmt.Fprintf(b, " (%d ms", m.RTT.Milliseconds())
+		if m.Samples == 0 {
+			b.WriteString(" by distance")
+		}
+		b.WriteString(")")
 	}
 	fmt.Fprintf(b, " %s", m.Why)
 	if m.Share > 0 && m.Share < 1 {
@@ -312,12 +353,15 @@ func (m *MemberReason) write(b *strings.Builder) {
 	if m.Status == nil {
 		return
 	}
-	for _, vote := range m.Status.Regions {
-		fmt.Fprintf(b, "│  │  └─ %s says %s", vote.Region, vote.State)
-		for _, o := range vote.Vantages {
-			fmt.Fprintf(b, "; %s: %s, %s", o.Vantage, o.State, o.Reason)
+	for i, vote := range m.Status.Regions {
+		fmt.Fprintf(b, "│  %s%s%s votes %s:", at.below, branches(i, len(m.Status.Regions)).at, vote.Region, vote.State)
+		for j, o := range vote.Vantages {
+			if j > 0 {
+				b.WriteString(",")
+			}
+			fmt.Fprintf(b, " %s %s (%s)", o.Vantage, o.State, o.Reason)
 			if o.Stale != "" {
-				fmt.Fprintf(b, " (not counted: %s)", o.Stale)
+				fmt.Fprintf(b, " not counted: %s", o.Stale)
 			}
 		}
 		b.WriteByte('\n')

@@ -1,9 +1,12 @@
 package zones
 
 import (
+	"time"
+
 	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 )
@@ -19,6 +22,7 @@ type Plan struct {
 	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first
 	Digest   health.Hash64                   // of the world and the geo table
 
+	estimates *rtt.Orders          // that the plan was compiled by
 	zones     map[string]*ZoneData // by apex in wire format, lower case
 	byCheck   map[health.CheckID][]int
 	byControl map[control.ControlID][]int
@@ -54,6 +58,16 @@ func (p *Plan) ZoneOf(name []byte, qtype uint16) *ZoneData {
 		return zone
 	}
 	return parent
+}
+
+// estimate returns what a round trip from a place to a region is expected to take, and how many samples say so.
+func (p *Plan) estimate(place geo.Place, region geo.RegionID) (time.Duration, uint32) {
+	for _, r := range p.World.Regions {
+		if r.ID == region {
+			return p.estimates.Estimate(place, rtt.Region{ID: r.ID, At: r.At})
+		}
+	}
+	return 0, 0
 }
 
 // A PoolPlan is a pool as far as health can't change it.

@@ -176,7 +176,7 @@ func drawControl(t *rapid.T, w *zones.World) *control.State {
 
 func drawQuestion(t *rapid.T) zones.Question {
 	name := rapid.SampledFrom([]string{"pool0", "pool0", "pool1", "pool2", "Pool2", "www", "www2", "away", "text", "a.wild", "no.wild", "x.no.wild", "ent",
-		"child", "x.child", "nothing", ""}).Draw(t, "name")
+		"child", "x.child", "X.Child", "nothing", ""}).Draw(t, "name")
 	q := zones.Question{Name: strings.TrimPrefix(name+".example.com.", "."), Client: rapid.SampledFrom(Clients()).Draw(t, "client"), Random: rapid.Uint32().Draw(t, "random")}
 	q.Type = rapid.SampledFrom([]uint16{dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeTXT, dns.TypeCNAME, dns.TypeDS, dns.TypeSOA, dns.TypeANY}).Draw(t, "type")
 	if rapid.IntRange(0, 20).Draw(t, "elsewhere") == 0 {
@@ -196,6 +196,11 @@ func answerLine(t *rapid.T, s *zones.Snapshot, q zones.Question) string {
 	e := zones.Explanation{RCode: dns.RcodeToString[m.Rcode]}
 	for _, rr := range m.Answer {
 		e.Answer = append(e.Answer, strings.ReplaceAll(rr.String(), "\t", " "))
+	}
+	for _, rr := range m.Ns {
+		if rr.Header().Rrtype == dns.TypeNS {
+			e.Refer = append(e.Refer, strings.ReplaceAll(rr.String(), "\t", " "))
+		}
 	}
 	if opt := m.IsEdns0(); opt != nil {
 		for _, o := range opt.Option {
