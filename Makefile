@@ -43,3 +43,4 @@ bench:
 
 docs:
 	@for part in world node api cli; do $(GO) run ./cmd/meridian docs $$part > docs/$$part.md; done
+	@$(GO) test ./cmd/meridian/host -run TestMetricsDocument -update >/dev/null

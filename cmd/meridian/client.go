@@ -16,9 +16,13 @@ const maxResponse = 64 << 20
 
 // call asks a node's API. An error that the node words as a problem document (RFC 9457) is returned in its words.
 func (e endpoint) call(method, path, accept string, body io.Reader) ([]byte, error) {
-	request, err := http.NewRequest(method, strings.TrimRight(e.Endpoint, "/")+path, body)
-	if err != nil {
-		return nil, err
+	base := e.Endpoint
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	request, err := http.NewRequest(method, strings.TrimRight(base, "/")+path, body)
+	if err != nil || request.URL.Scheme != "http" {
+		return nil, fmt.Errorf("endpoint %q: want http://ADDRESS:PORT", e.Endpoint)
 	}
 	request.Header.Set("Accept", accept)
 	if body != nil {
@@ -42,12 +46,12 @@ func (e endpoint) call(method, path, accept string, body io.Reader) ([]byte, err
 	}
 	var problem struct{ Title, Detail string }
 	if json.Unmarshal(data, &problem) != nil || problem.Title == "" {
-		return nil, fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(data)))
+		return nil, fmt.Errorf("%s: %s", strings.ToLower(response.Status), strings.TrimSpace(string(data)))
 	}
 	if problem.Detail == "" {
 		return nil, errors.New(problem.Title)
 	}
-	return nil, fmt.Errorf("%s: %s", problem.Title, problem.Detail)
+	return nil, errors.New(problem.Detail)
 }
 
 // get reads a JSON document of a node's API.

@@ -127,6 +127,9 @@ func (c controlSet) Run() error {
 		Key      string            `json:"key,omitempty"`
 	}{make(map[string]string), c.Reason, c.Actor, c.Override, c.Key}
 	for i := 0; i < len(c.Pairs); i += 2 {
+		if _, twice := body.Set[c.Pairs[i]]; twice {
+			return fmt.Errorf("control %s is named twice", c.Pairs[i])
+		}
 		body.Set[c.Pairs[i]] = c.Pairs[i+1]
 	}
 	if body.Actor == "" {
@@ -165,12 +168,59 @@ func (c controlSet) Run() error {
 
 type controlHistory struct {
 	endpoint
-	Limit int `help:"How many commands, newest first." default:"20"`
+	Limit int  `help:"How many commands, newest first." default:"20"`
+	JSON  bool `help:"Print the API's JSON." name:"json"`
+}
+
+// historyView is what the command reads of /v1/controls/history.
+type historyView struct {
+	History []struct {
+		Index   uint64    `json:"index"`
+		Time    time.Time `json:"time"`
+		Kind    string    `json:"kind"`
+		Actor   string    `json:"actor"`
+		Via     string    `json:"via"`
+		Reason  string    `json:"reason"`
+		Changes []struct {
+			Control string `json:"control"`
+			After   bool   `json:"after"`
+		} `json:"changes"`
+		Rules   []string `json:"rules"`
+		Refused string   `json:"refused"`
+	} `json:"history"`
 }
 
 // Run shows the audit log.
 func (c controlHistory) Run() error {
-	return c.print(fmt.Sprintf("/v1/controls/history?limit=%d", c.Limit))
+	path := fmt.Sprintf("/v1/controls/history?limit=%d", c.Limit)
+	if c.JSON {
+		return c.print(path)
+	}
+	var v historyView
+	if err := c.get(path, &v); err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "INDEX\tTIME\tBY\tVIA\tWHAT\tREASON\tRESULT")
+	for _, e := range v.History {
+		what := []string{}
+		for _, change := range e.Changes {
+			what = append(what, change.Control+" "+onOff(change.After))
+		}
+		if len(what) == 0 {
+			what = append(what, e.Kind)
+		}
+		result := "done"
+		if e.Refused != "" {
+			result = "refused: " + e.Refused
+		}
+		if len(e.Rules) > 0 {
+			result += ", " + strings.Join(e.Rules, " ")
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Index, e.Time.UTC().Format(time.RFC3339), e.Actor, e.Via,
+			strings.Join(what, ", "), e.Reason, result)
+	}
+	return w.Flush()
 }
 
 // print shows a JSON document as it is, indented.

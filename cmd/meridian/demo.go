@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strconv"
@@ -14,13 +16,15 @@ import (
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/demo"
+	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 )
 
 type demoCommand struct {
-	Run  demoRun  `cmd:"" default:"withargs" help:"Run the demo until ^C."`
-	Fail demoFail `cmd:"" help:"Make the gateway of a region of a running demo fail, and tell no node."`
-	Heal demoHeal `cmd:"" help:"Mend the gateway of a region of a running demo."`
+	Run     demoRun     `cmd:"" default:"withargs" help:"Run the demo until ^C."`
+	Fail    demoFail    `cmd:"" help:"Make the gateway of a region of a running demo fail, and tell no node."`
+	Service demoService `cmd:"" help:"Run the service of a region that the demo has behind its gateways, for nodes that run by themselves."`
+	Heal    demoHeal    `cmd:"" help:"Mend the gateway of a region of a running demo."`
 }
 
 type demoRun struct {
@@ -43,6 +47,7 @@ Try in another terminal (the program is go run ./cmd/meridian if it is not insta
   curl -H 'Host: api.example.com' http://$(dig @127.0.0.1 -p {dns} api.example.com +short +subnet=91.0.0.0/24):{gateway}/hello
   meridian explain api.example.com --client 91.0.0.1
   meridian demo fail eu-west        and ask for Germany again, at any nameserver; then: meridian demo heal eu-west
+      (who goes down twice within ten minutes must answer ten probes in a row before it counts as up)
   meridian control set api-us-east off --reason 'try it'
   meridian control set api-eu-west off --reason 'one too many'      the rule keep-two refuses
   meridian status
@@ -64,7 +69,7 @@ func (c demoRun) Run() error {
 	if c.Interval < time.Second || c.Interval > 5*time.Minute {
 		return fmt.Errorf("--interval %v: want 1s to 5m", c.Interval)
 	}
-	d, err := demo.Start(demo.Options{PortOffset: c.PortOffset, Interval: c.Interval, Logger: log, Events: tell})
+	d, err := demo.Start(demo.Options{PortOffset: c.PortOffset, Interval: c.Interval, Logger: log, Events: tell, Faults: tellFault})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%w (or move all ports of the demo: --port-offset 1000)", err)
 	}
@@ -82,6 +87,8 @@ func (c demoRun) Run() error {
 	case <-signals:
 	case err = <-d.Fatal():
 	}
+	signal.Stop(signals) // a second ^C ends it at once
+	fmt.Println("ending")
 	if closed := d.Close(); err == nil {
 		err = closed
 	}
@@ -96,6 +103,15 @@ func tell(events []health.Event) {
 			fmt.Printf("%s %s %s: %s\n", e.Time.Format("15:04:05.000"), e.Kind, e.Subject, e.Text)
 		}
 	}
+}
+
+// tellFault prints what was done to a gateway.
+func tellFault(region geo.RegionID, how demo.Fault) {
+	text := "is made to fail: " + string(how)
+	if how == "" {
+		text = "is mended"
+	}
+	fmt.Printf("%s demo: the gateway of %s %s; no node was told\n", time.Now().Format("15:04:05.000"), region, text)
 }
 
 type demoFail struct {
@@ -116,6 +132,21 @@ type demoHeal struct {
 
 // Run mends a gateway.
 func (c demoHeal) Run() error { return c.post("/v1/demo/heal", map[string]string{"region": c.Region}) }
+
+type demoService struct {
+	Region string         `arg:"" help:"Region that it answers in the name of."`
+	Listen netip.AddrPort `help:"Where it listens." default:"127.0.0.1:8000" placeholder:"ADDRESS:PORT"`
+}
+
+// Run serves until it is told to end.
+func (c demoService) Run() error {
+	l, err := net.Listen("tcp", c.Listen.String())
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the service of %s answers at http://%s\n", c.Region, l.Addr())
+	return demo.NewService(c.Region).Serve(l)
+}
 
 func (e endpoint) post(path string, body any) error {
 	data, err := json.Marshal(body)

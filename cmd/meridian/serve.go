@@ -6,10 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -75,7 +78,7 @@ func (c checkCommand) Run() error {
 	if !info.IsDir() {
 		return c.checkNode()
 	}
-	return c.checkWorld(c.Path)
+	return c.checkWorld(c.Path, "")
 }
 
 func (c checkCommand) checkNode() error {
@@ -87,11 +90,19 @@ func (c checkCommand) checkNode() error {
 	if err != nil {
 		return mistakes(err)
 	}
+	if err := host.Check(*cfg); err != nil {
+		return fmt.Errorf("%s: %w", c.Path, err)
+	}
 	c.Geo = append(c.Geo, cfg.Geo...)
-	return c.checkWorld(cfg.World)
+	if err := c.checkWorld(cfg.World, cfg.Region); err != nil {
+		return err
+	}
+	fmt.Printf("%s: good: node %s in %s with roles %s\n", c.Path, cfg.Name, cfg.Region, strings.Join(cfg.Roles.Names(), ", "))
+	return nil
 }
 
-func (c checkCommand) checkWorld(dir string) error {
+// checkWorld checks a world, and that it has a region, if one is given.
+func (c checkCommand) checkWorld(dir string, region geo.RegionID) error {
 	table, err := mmdb.Load(c.Geo)
 	if err != nil {
 		return err
@@ -104,6 +115,9 @@ func (c checkCommand) checkWorld(dir string) error {
 		fmt.Println("warning:", w)
 	}
 	w := plan.World
+	if region != "" && !slices.ContainsFunc(w.Regions, func(r zones.Region) bool { return r.ID == region }) {
+		return fmt.Errorf("%s: region %q of the node is not one of the world's", dir, region)
+	}
 	fmt.Printf("%s: good: %d regions, %d zones, %d pools, %d checks of %d targets\n",
 		dir, len(w.Regions), len(w.Zones), len(w.Pools), len(w.Checks), len(plan.Targets))
 	return nil

@@ -46,6 +46,7 @@ const (
 	kindNode     = "node"
 	kindVoters   = "voters"
 	kindSnapshot = "snapshot"
+	kindWorld    = "world"
 )
 
 // How long nodes may differ: what is on its way is no news, and what stays is an alarm.
@@ -58,7 +59,7 @@ const (
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           nodes differ for a minute
-//	warning    a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
+//	warning    a configuration refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds
 //	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
 func find(c scene, differing map[disagreement]time.Time) []finding {
@@ -83,6 +84,14 @@ func (f *findings) add(l level, weight int, kind, subject string, since time.Tim
 }
 
 func (f *findings) snapshot(c scene) {
+	if r := c.node.Refused; r != nil {
+		mistakes := strings.Split(strings.TrimSpace(r.Text), "\n")
+		more := ""
+		if len(mistakes) > 1 {
+			more = fmt.Sprintf(" (and %d more)", len(mistakes)-1)
+		}
+		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "The configuration on disk is refused, an older one is in force: %s%s", mistakes[0], more)
+	}
 	if c.snapshot == nil {
 		f.add(levelCritical, 0, kindSnapshot, string(c.node.Name), c.node.Started, "Node %s answers nothing: no configuration is compiled yet", c.node.Name)
 		return

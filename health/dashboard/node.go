@@ -17,7 +17,14 @@ type NodeInfo struct {
 	Raft    string            `json:"raft,omitempty"`    // for people: "leader is eu1, 3 voters"
 	Quorum  bool              `json:"quorum"`            // the voters can decide, as far as the node knows
 	Dropped map[string]uint64 `json:"dropped,omitempty"` // messages refused, by reason
+	Refused *Refusal          `json:"refused,omitempty"` // nil: the configuration on disk is the one in force
 	Peers   []Peer            `json:"-"`                 // ordered by name, this node included; shown by themselves
+}
+
+// A Refusal says that the configuration on disk was not taken.
+type Refusal struct {
+	Since time.Time `json:"since"`
+	Text  string    `json:"text"` // every mistake, one a line
 }
 
 // A Peer is what the node knows of one node of the mesh, itself included.

@@ -21,6 +21,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
@@ -56,10 +57,11 @@ const MaxOffset = 65535 - GatewayPort
 
 // Options change the demo. The zero Options are the demo as the README tells it.
 type Options struct {
-	PortOffset int                  // added to every port
-	Interval   time.Duration        // between probes; 0: the example's, 1 s
-	Logger     *slog.Logger         // of all nodes
-	Events     func([]health.Event) // is told of what the first node sees; nil: nobody
+	PortOffset int                                  // added to every port
+	Interval   time.Duration                        // between probes; 0: the example's, 1 s
+	Logger     *slog.Logger                         // of all nodes
+	Events     func([]health.Event)                 // is told of what the first node sees; nil: nobody
+	Faults     func(region geo.RegionID, how Fault) // is told of each fault, and of its end by an empty one; nil: nobody
 }
 
 // exampleInterval is how the example's world writes the interval of its check.
@@ -189,11 +191,18 @@ func (d *Demo) serve(region geo.RegionID, address netip.Addr) (*http.Server, err
 	at := netip.AddrPortFrom(address, uint16(servicePort+d.options.PortOffset))
 	l, err := net.Listen("tcp", at.String())
 	if err != nil {
-		return nil, fmt.Errorf("service of %s at %v: %w", region, at, errors.Unwrap(err))
+		var cause syscall.Errno
+		errors.As(err, &cause) // the rest says again what and where
+		return nil, fmt.Errorf("service of %s at %v: %w", region, at, cause)
 	}
-	server := &http.Server{Handler: echo.Handler(string(region)), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	server := NewService(string(region))
 	go server.Serve(l)
 	return server, nil
+}
+
+// NewService returns the service of a region: it answers with what it was asked.
+func NewService(region string) *http.Server {
+	return &http.Server{Handler: echo.Handler(region), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 }
 
 // A command is the body of a POST to /v1/demo/fail and /v1/demo/heal.
@@ -214,12 +223,12 @@ func (d *Demo) set(w http.ResponseWriter, r *http.Request, heal bool) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<10))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, err)
 		return
 	}
 	gateway := d.gateways[c.Region]
 	if gateway == nil {
-		http.Error(w, fmt.Sprintf("unknown region %q (have %v)", c.Region, Regions), http.StatusBadRequest)
+		refuse(w, fmt.Errorf("unknown region %q (have %s, %s, %s)", c.Region, Regions[0], Regions[1], Regions[2]))
 		return
 	}
 	switch {
@@ -229,10 +238,20 @@ func (d *Demo) set(w http.ResponseWriter, r *http.Request, heal bool) {
 		c.How = Refuse
 	}
 	if err := gateway.Set(c.How); err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
+		refuse(w, err)
 		return
 	}
+	if d.options.Faults != nil {
+		d.options.Faults(c.Region, c.How)
+	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// refuse answers with a problem document (RFC 9457).
+func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": "Bad Request", "status": http.StatusBadRequest, "detail": err.Error()})
 }
 
 // Close ends the demo and removes its files.

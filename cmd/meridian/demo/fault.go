@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Fault is how a gateway fails.
@@ -122,6 +124,8 @@ func (b *breakable) Accept() (net.Conn, error) {
 			return tracked, nil
 		} else if fault == Err500 {
 			go answer500(tracked)
+		} else {
+			go swallow(tracked)
 		}
 	}
 }
@@ -150,8 +154,15 @@ func (t *tracked) Close() error {
 	return t.Conn.Close()
 }
 
+// swallow reads until the client gives up.
+func swallow(c net.Conn) {
+	defer c.Close()
+	_, _ = io.Copy(io.Discard, c) // how it ends is the client's
+}
+
 func answer500(c net.Conn) {
 	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(5 * time.Second)) // a connection that is gone has no deadline to set
 	if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
 		fmt.Fprint(c, "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/gateway"
+	"github.com/meridian-gslb/meridian/gateway/route"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/geo/rtt"
@@ -65,8 +66,10 @@ type Host struct {
 	api     *dashboard.Server
 
 	onEvents func([]health.Event)
-	world    atomic.Pointer[zones.World] // as last compiled
-	reloaded chan struct{}               // the world's definitions are to be proposed
+	world    atomic.Pointer[zones.World]       // as last compiled
+	refusal  atomic.Pointer[dashboard.Refusal] // of the world's directory as it is now; nil: none
+	reloaded chan struct{}                     // the world's definitions are to be proposed
+	ctx      context.Context                   // ends with Close
 	stop     context.CancelFunc
 	done     sync.WaitGroup
 	stopped  chan struct{}
@@ -92,6 +95,7 @@ type Options struct {
 func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Host{
+		ctx: ctx,
 		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(), journal: newJournal(),
 		events: make(chan func(time.Time), eventQueue),
 		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), onEvents: o.Events,
@@ -164,21 +168,24 @@ func (h *Host) compileFirst(table *geo.Table, saved []node.Record) (*zones.Plan,
 		}
 	}
 	h.compiler = &compiler{
-		dir: h.cfg.World, table: table, store: h.store, log: h.log, metrics: h.metrics,
+		dir: h.cfg.World, table: table, store: h.store, log: h.log, metrics: h.metrics, accept: h.canServe,
+		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
 		reload: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
 	}
-	plan, err := h.compiler.first(recordOf(saved, recordWorld))
-	if err != nil {
-		return nil, err
-	}
-	if !slices.ContainsFunc(plan.World.Regions, func(r zones.Region) bool { return r.ID == h.cfg.Region }) {
-		var have []string
-		for _, r := range plan.World.Regions {
-			have = append(have, string(r.ID))
+	return h.compiler.first(recordOf(saved, recordWorld))
+}
+
+// canServe says why a good world is none for this node.
+func (h *Host) canServe(plan *zones.Plan) error {
+	var have []string
+	for _, r := range plan.World.Regions {
+		if r.ID == h.cfg.Region {
+			_, err := route.New(plan.World.Gateway)
+			return err
 		}
-		return nil, fmt.Errorf("region %q of this node is not one of the world's (have %s)", h.cfg.Region, strings.Join(have, ", "))
+		have = append(have, string(r.ID))
 	}
-	return plan, nil
+	return fmt.Errorf("region %q of this node is not one of the world's (have %s)", h.cfg.Region, strings.Join(have, ", "))
 }
 
 // run is the goroutine that owns the node.
@@ -189,6 +196,7 @@ func (h *Host) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
+			h.step(h.node.Save)
 			return
 		case event := <-h.events:
 			timer.Reset(h.step(event))
@@ -228,8 +236,7 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 		h.onEvents(r.Events)
 	}
 	for _, e := range r.Events {
-		h.log.Info("event", "kind", string(e.Kind), "subject", e.Subject, "text", e.Text)
-		h.metrics.event(e.Kind)
+		h.tell(e)
 	}
 	if r.View != nil {
 		h.view.Store(r.View)
@@ -277,7 +284,7 @@ func (h *Host) persist(r node.Record) {
 func (h *Host) post(event func(now time.Time)) {
 	select {
 	case h.events <- event:
-	case <-h.stopped:
+	case <-h.ctx.Done():
 	}
 }
 
@@ -293,10 +300,11 @@ func (h *Host) offer(event func(now time.Time)) {
 func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 	if h.gateway != nil {
 		if err := h.gateway.SetRoutes(plan.World.Gateway); err != nil {
-			h.refused(err)
+			h.refused(err) // canServe has asked before
 			return
 		}
 	}
+	h.refusal.Store(nil)
 	h.world.Store(plan.World)
 	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
 	if reloaded {
@@ -308,6 +316,7 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 }
 
 func (h *Host) refused(err error) {
+	h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()})
 	h.log.Error("world refused, the one in force stays", "err", err)
 	h.post(func(now time.Time) { h.node.Refused(err, now) })
 }
@@ -362,7 +371,7 @@ func (h *Host) Close() error {
 		h.prober.Close()
 	}
 	if h.mesh != nil {
-		if err := h.mesh.Leave(closeTimeout); err != nil {
+		if err := h.mesh.Leave(h.leaveTimeout()); err != nil {
 			h.log.Info("left without a word to the others", "err", err) // they find out by themselves
 		}
 	}
@@ -380,3 +389,11 @@ func (h *Host) Close() error {
 }
 
 const closeTimeout = 2 * time.Second
+
+// leaveTimeout is how long the others may take to hear that this node leaves; the last one of a mesh waits in vain.
+func (h *Host) leaveTimeout() time.Duration {
+	if h.cfg.Timing == nodefile.Local {
+		return closeTimeout / 8
+	}
+	return closeTimeout
+}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"log/slog"
 	"sync"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -36,6 +37,30 @@ func (j *journal) after(sequence uint64) []health.Event {
 		}
 	}
 	return nil
+}
+
+// eventLines say how a kind of event is logged: its level, a constant message, and what its subject is.
+var eventLines = map[health.EventKind]struct {
+	level   slog.Level
+	message string
+	subject string
+}{
+	health.EventVerdict:   {slog.LevelDebug, "verdict", "check"},
+	health.EventStatus:    {slog.LevelWarn, "check changed", "check"},
+	health.EventHeld:      {slog.LevelWarn, "check held or no longer held", "check"},
+	health.EventRung:      {slog.LevelWarn, "pool changed its rung", "pool"},
+	health.EventControl:   {slog.LevelWarn, "control switched", "control"},
+	health.EventConfig:    {slog.LevelInfo, "configuration", "what"},
+	health.EventMember:    {slog.LevelInfo, "member", "peer"},
+	health.EventDropped:   {slog.LevelWarn, "message refused", "reason"},
+	health.EventRecovered: {slog.LevelWarn, "state recovered", "record"},
+}
+
+// tell logs and counts an event.
+func (h *Host) tell(e health.Event) {
+	line := eventLines[e.Kind]
+	h.log.Log(h.ctx, line.level, line.message, line.subject, e.Subject, "detail", e.Text)
+	h.metrics.event(e.Kind)
 }
 
 // A signal tells any number of waiters that something changed.

@@ -172,6 +172,16 @@ func (h *Host) openMesh() error {
 	return err
 }
 
+// Check reads what a start would read of keys and certificates, and says what is wrong with them.
+func Check(cfg nodefile.Node) error {
+	h := Host{cfg: cfg}
+	if err := h.identify(); err != nil {
+		return err
+	}
+	_, err := readKey(cfg.GossipKey)
+	return err
+}
+
 // readKey reads the key of the mesh: 64 hexadecimal digits in a file that only its owner reads.
 func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)

@@ -45,7 +45,7 @@ func (h *Host) submit(ctx context.Context, c control.Command) (control.Result, e
 		return control.Result{}, fmt.Errorf("%w: this node's configuration lists no voters", replica.ErrNoLeader)
 	}
 	result, err := h.replica.Submit(ctx, c)
-	if err != nil || result.Err() != nil {
+	if err != nil {
 		return result, err
 	}
 	late := time.After(obeyWait)
@@ -65,7 +65,7 @@ func (h *Host) submit(ctx context.Context, c control.Command) (control.Result, e
 }
 
 func (h *Host) info() dashboard.NodeInfo {
-	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version()}
+	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version(), Refused: h.refusal.Load()}
 	if h.replica != nil {
 		s := h.replica.Status()
 		info.Raft, info.Quorum = raftText(s), s.Leader != ""
@@ -81,9 +81,24 @@ func (h *Host) info() dashboard.NodeInfo {
 			peer.Ready, peer.World, peer.Snapshot = b.Ready, b.World, b.Snapshot
 			peer.Epoch, peer.Index, peer.Answers = b.Epoch, b.Index, b.Answers
 		}
+		if p.Node == h.cfg.Name {
+			h.refresh(&peer)
+		}
 		info.Peers = append(info.Peers, peer)
 	}
 	return info
+}
+
+// refresh puts what this node goes by now in place of what its last heartbeat said.
+func (h *Host) refresh(p *dashboard.Peer) {
+	s := h.snapshot.Load()
+	if s == nil {
+		return
+	}
+	p.World, p.Snapshot = s.Plan.World.Digest, s.Digest
+	if s.Control != nil {
+		p.Epoch, p.Index = s.Control.Epoch, s.Control.Index
+	}
 }
 
 func raftText(s replica.Status) string {

@@ -91,8 +91,8 @@ func headerOf(data []byte) string {
 	return fmt.Sprintf("%s%08x", recordHeader, crc32.ChecksumIEEE(data))
 }
 
-// save replaces a record. Whenever the process stops the file holds the old one or the new one; if the machine does too,
-// a record without Sync may be damaged, which load finds.
+// save replaces a record. Whenever the process or the machine stops, the file holds the old one or the new one; with
+// Sync it is the new one when save returns.
 func (s *store) save(r node.Record) error {
 	temporary, err := s.write(r)
 	if err != nil {
@@ -114,8 +114,8 @@ func (s *store) write(r node.Record) (name string, err error) {
 		return "", err
 	}
 	_, err = fmt.Fprintf(file, "%s\n%s", headerOf(r.Data), r.Data)
-	if err == nil && r.Sync {
-		err = file.Sync()
+	if err == nil {
+		err = file.Sync() // or the file could be empty after a power cut, under its final name
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return "", errors.Join(err, os.Remove(file.Name()))
@@ -131,18 +131,32 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// readWorld reads the files of a world's directory: what is hidden or lies deeper is not of it.
+// maxWorldFile is the most bytes of one file of a world.
+const maxWorldFile = 64 << 20
+
+// readWorld reads the files of a world's directory: what is hidden, lies deeper or is no regular file is not of it.
 func readWorld(dir string) (map[string][]byte, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("world: %w", err)
 	}
-	files := make(map[string][]byte)
+	files, configured := make(map[string][]byte), false
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || e.IsDir() {
+		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		path := filepath.Join(dir, e.Name())
+		info, err := os.Stat(path) // follows links, by which some deployments replace all files at once
+		if err == nil && !info.Mode().IsRegular() {
+			continue
+		}
+		if err == nil && info.Size() > maxWorldFile {
+			return nil, fmt.Errorf("world: %s: %d bytes, at most %d are read", path, info.Size(), maxWorldFile)
+		}
+		var data []byte
+		if err == nil {
+			data, err = os.ReadFile(path)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // an editor replaced it since
 		}
@@ -150,6 +164,10 @@ func readWorld(dir string) (map[string][]byte, error) {
 			return nil, fmt.Errorf("world: %w", err)
 		}
 		files[e.Name()] = data
+		configured = configured || filepath.Ext(e.Name()) == ".yaml"
+	}
+	if !configured {
+		return nil, fmt.Errorf("world: %s: no file in it ends in .yaml", dir)
 	}
 	return files, nil
 }

@@ -28,6 +28,9 @@ type compiler struct {
 	store *store
 	log   *slog.Logger
 
+	accept func(*zones.Plan) error // whether this node can serve it
+	failed func(error)             // is told of mistakes at the start
+
 	files  map[string][]byte // as last read
 	orders *rtt.Orders
 	world  *zones.World // as last compiled
@@ -59,6 +62,7 @@ func (c *compiler) first(last []byte) (*zones.Plan, error) {
 	}
 	c.log.Error("world has mistakes, serving the last good one", "err", err)
 	c.metrics.reload(false)
+	c.failed(err)
 	var files map[string][]byte
 	if err := json.Unmarshal(last, &files); err != nil {
 		return nil, fmt.Errorf("last good world: %w", err)
@@ -86,6 +90,9 @@ func (c *compiler) compile(files map[string][]byte) (*zones.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.accept(plan); err != nil {
+		return nil, err
+	}
 	c.world = world
 	c.metrics.compiled(time.Since(started))
 	for _, w := range world.Warnings {
@@ -111,16 +118,20 @@ func (c *compiler) keep(files map[string][]byte) {
 func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloaded bool), refused func(error)) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	unreadable := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			files, err := readWorld(c.dir)
-			if err != nil || maps.EqualFunc(files, c.files, bytes.Equal) {
-				continue
+			if err != nil && !unreadable {
+				c.log.Error("world can't be read, the one in force stays", "err", err)
 			}
-			c.again(taken, refused)
+			unreadable = err != nil
+			if err == nil && !maps.EqualFunc(files, c.files, bytes.Equal) {
+				c.again(taken, refused)
+			}
 		case <-c.reload:
 			c.again(taken, refused)
 		case c.orders = <-c.learned:
