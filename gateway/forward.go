@@ -93,6 +93,7 @@ func (g *Gateway) forward(ctx context.Context, s *service, r *Request, path rout
 		resp, out := g.upstream.trip(ctx, p.Address, r, path, key)
 		g.settle(s, p, out)
 		if out.err == nil {
+			resp.upstream = true
 			resp.release = func() { s.release(p) }
 			return resp
 		}

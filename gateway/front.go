@@ -26,7 +26,7 @@ type front struct {
 // A clientConn is what the front knows of a connection beside net/http.
 type clientConn struct {
 	net.Conn
-	sampled atomic.Bool
+	asked atomic.Bool // a request
 }
 
 type clientConnKey struct{} // inside the front only: net/http has no other way from a request to its connection
@@ -50,13 +50,19 @@ func newServer(g *Gateway, base context.Context) *http.Server {
 			switch state {
 			case http.StateNew:
 				g.metrics.connections.Inc()
-				if open.Add(1) > int64(g.limits.Connections) {
-					g.metrics.refused.Inc()
+				within := g.clientConnections.enter(g.clientOf(peerOf(c)))
+				switch {
+				case open.Add(1) > int64(g.limits.Connections):
+					g.metrics.refused.WithLabelValues(ofAll).Inc()
+					c.Close()
+				case !within:
+					g.metrics.refused.WithLabelValues(ofClient).Inc()
 					c.Close()
 				}
 			case http.StateClosed, http.StateHijacked:
 				g.metrics.connections.Dec()
 				open.Add(-1)
+				g.clientConnections.leave(g.clientOf(peerOf(c)))
 			}
 		},
 	}
@@ -92,6 +98,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if body.unread() {
 		// Else net/http would drain the body before the response begins.
 		resp.Fields = append(resp.Fields, head.Field{Name: "Connection", Value: "close"})
+		if resp.upstream {
+			body.take()
+		}
 	}
 	err := f.respond(w, rc, hr, resp)
 	status := resp.Status
@@ -102,7 +111,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 	if err != nil {
 		panic(http.ErrAbortHandler) // the client must see that the response is not whole
 	}
-	g.sample(hr, r.Peer.Addr())
+	g.sample(hr, r.Peer.Addr(), service)
 }
 
 // request maps net/http's request to ours.
@@ -121,7 +130,7 @@ func (f *front) request(rc *http.ResponseController, hr *http.Request) (*Request
 	if hr.Body == nil || hr.Body == http.NoBody {
 		return r, nil
 	}
-	body := &frontBody{rc: rc, r: hr.Body, idle: f.gw.limits.Idle, grace: f.gw.limits.ReadHead}
+	body := &frontBody{rc: rc, r: hr.Body, idle: f.gw.limits.Idle, pace: newPace(f.gw.limits.BodyKiB), grace: f.gw.limits.ReadHead}
 	r.Body = Body{Reader: body, Length: hr.ContentLength, Trailer: func() head.Fields { return fieldsOf(hr.Trailer) }}
 	r.Announce = announced(hr.Trailer)
 	return r, body
@@ -219,8 +228,8 @@ func stream(w io.Writer, rc *http.ResponseController, b Body, idle time.Duration
 	}
 }
 
-// A frontBody is a client's body with a limit on how long no byte comes. The upstream engine may still be reading
-// when the exchange is over: finish makes it stop.
+// A frontBody is a client's body with limits on how long no byte comes and how long few come. The upstream engine
+// may still be reading when the exchange is over: finish makes it stop.
 type frontBody struct {
 	rc    *http.ResponseController
 	r     io.ReadCloser
@@ -228,6 +237,7 @@ type frontBody struct {
 	grace time.Duration // to drain what nobody read
 
 	reading sync.Mutex // held while a read is under way
+	pace    pace       // guarded by reading
 
 	mu       sync.Mutex
 	started  bool
@@ -248,9 +258,11 @@ func (b *frontBody) Read(p []byte) (int, error) {
 		return 0, io.EOF // net/http reads on by itself now, without a limit: leave it so
 	}
 	b.started = true
-	b.rc.SetReadDeadline(time.Now().Add(b.idle))
+	start := time.Now()
+	b.rc.SetReadDeadline(start.Add(min(b.idle, b.pace.left)))
 	b.mu.Unlock()
 	n, err := b.r.Read(p)
+	b.pace.read(n, time.Since(start))
 	if err == io.EOF {
 		b.mu.Lock()
 		b.ended = true
@@ -272,6 +284,14 @@ func (b *frontBody) unread() bool {
 	return !b.ended
 }
 
+// take says that the body is an upstream's: once it has answered, what is left is of no use to anybody, even if the
+// transport has not come to reading yet.
+func (b *frontBody) take() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.started = true
+}
+
 // finish ends the reading. What is left is drained by net/http, which sets no limit to that by itself and lifts
 // the one that is set if it finds a read under way.
 func (b *frontBody) finish() {
@@ -289,13 +309,14 @@ func (b *frontBody) finish() {
 	defer b.reading.Unlock()
 }
 
-// sample takes the round-trip time of the client's connection, once. A trusted peer is not the client.
-func (g *Gateway) sample(hr *http.Request, peer netip.Addr) {
+// sample takes the round-trip time of the client's connection after its first request, if that went to a service:
+// to ask for nothing that is there must be no cheap vote. A trusted peer is not the client.
+func (g *Gateway) sample(hr *http.Request, peer netip.Addr, service string) {
 	if g.samples == nil {
 		return
 	}
 	c := hr.Context().Value(clientConnKey{}).(*clientConn)
-	if c.sampled.Swap(true) || g.trusted(peer) {
+	if c.asked.Swap(true) || service == own || g.trusted(peer) {
 		return
 	}
 	if rtt, ok := roundTripTime(c.Conn); ok && !g.samples.add(peer, rtt) {

@@ -7,7 +7,8 @@
 //
 // A request is matched by the path it is forwarded with. Every wait has a limit, and every
 // table a bound: full means refuse or drop, and count. Routes change as a whole, under way
-// requests keep those they began with. /healthz on any host is the gateway's own.
+// requests keep those they began with. /healthz on any host is the gateway's own, and no limit
+// of requests keeps it from being answered.
 //
 // The front engine is net/http's server, HTTP/1.1 only. Of what it does by itself: a request
 // with Content-Length and Transfer-Encoding is read as chunked and goes on so, without the
@@ -59,26 +60,33 @@ type Config struct {
 }
 
 // Limits bound what a gateway holds and waits for. 0 means the default.
+//
+// One client is an IPv4 address or an IPv6 /64. Trusted peers, and those of a listener that is no socket, are not
+// counted as one: a balancer or a gateway that many clients come through belongs into Trusted.
 type Limits struct {
-	Requests       int           // at once, tunnels included; 10,000; over it 503
-	Connections    int           // of clients at once; 20,000; over it closed
-	HeadBytes      int           // of a request or a response; 64 KiB
-	Tries          int           // endpoints per request; 8
-	Prefixes       int           // with round-trip times per 10 s; 10,000
-	ReadHead       time.Duration // 10 s
-	KeepAlive      time.Duration // between requests of a connection; 60 s
-	Connect        time.Duration // to an endpoint; 1 s
-	ResponseHead   time.Duration // after the request is written; 30 s
-	Idle           time.Duration // no byte of a body moved; 60 s
-	TunnelIdle     time.Duration // no byte moved either way; 10 min
-	SampleInterval time.Duration // 10 s
+	Requests          int           // at once, tunnels included; 10,000; over it 503
+	Connections       int           // of clients at once; 20,000; over it closed
+	ClientRequests    int           // of one client, as Requests; 500; over it 503
+	ClientConnections int           // of one client, as Connections; 1,000; over it closed
+	HeadBytes         int           // of a request or a response; 64 KiB
+	Tries             int           // endpoints per request; 8
+	Prefixes          int           // with round-trip times per 10 s; 10,000
+	ReadHead          time.Duration // 10 s
+	KeepAlive         time.Duration // between requests of a connection; 60 s
+	Connect           time.Duration // to an endpoint; 1 s
+	ResponseHead      time.Duration // after the request is written; 30 s
+	Idle              time.Duration // no byte of a body moved; 60 s
+	BodyKiB           time.Duration // waited for a KiB of a request's body, twice that for the first; 10 s; over it 408
+	TunnelIdle        time.Duration // no byte moved either way; 10 min
+	SampleInterval    time.Duration // 10 s
 }
 
 func (l Limits) withDefaults() Limits {
 	ints := []struct {
 		at  *int
 		def int
-	}{{&l.Requests, 10_000}, {&l.Connections, 20_000}, {&l.HeadBytes, 64 << 10}, {&l.Tries, 8}, {&l.Prefixes, 10_000}}
+	}{{&l.Requests, 10_000}, {&l.Connections, 20_000}, {&l.ClientRequests, 500}, {&l.ClientConnections, 1_000},
+		{&l.HeadBytes, 64 << 10}, {&l.Tries, 8}, {&l.Prefixes, 10_000}}
 	for _, i := range ints {
 		if *i.at == 0 {
 			*i.at = i.def
@@ -89,8 +97,8 @@ func (l Limits) withDefaults() Limits {
 		def time.Duration
 	}{
 		{&l.ReadHead, 10 * time.Second}, {&l.KeepAlive, 60 * time.Second}, {&l.Connect, time.Second},
-		{&l.ResponseHead, 30 * time.Second}, {&l.Idle, 60 * time.Second}, {&l.TunnelIdle, 10 * time.Minute},
-		{&l.SampleInterval, 10 * time.Second},
+		{&l.ResponseHead, 30 * time.Second}, {&l.Idle, 60 * time.Second}, {&l.BodyKiB, 10 * time.Second},
+		{&l.TunnelIdle, 10 * time.Minute}, {&l.SampleInterval, 10 * time.Second},
 	}
 	for _, w := range waits {
 		if *w.at == 0 {
@@ -111,6 +119,9 @@ type Gateway struct {
 	server   *http.Server
 	tunnels  tunnels
 	samples  *digests // nil: none are taken
+
+	clientConnections *tally
+	clientRequests    *tally
 
 	routes   atomic.Pointer[routes]
 	setting  sync.Mutex // one SetRoutes at a time
@@ -161,6 +172,7 @@ func Start(cfg Config, g zones.Gateway) (*Gateway, error) {
 		return nil, err
 	}
 	gw.upstream = newUpstream(gw.limits, cfg.dial)
+	gw.clientConnections, gw.clientRequests = newTally(gw.limits.ClientConnections), newTally(gw.limits.ClientRequests)
 	base, abort := context.WithCancel(context.Background())
 	own, stop := context.WithCancel(context.Background())
 	gw.abort, gw.stop = abort, stop

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -128,8 +129,11 @@ func TestTooManyRequests(t *testing.T) {
 	if got := h.get(t, "/"); got.StatusCode != 503 || got.Header.Get("Retry-After") != "1" {
 		t.Errorf("over the limit: %d, Retry-After %q, want 503, 1", got.StatusCode, got.Header.Get("Retry-After"))
 	}
-	if got := h.get(t, "/healthz"); got.StatusCode != 200 {
+	if got := h.get(t, "/healthz", "User-Agent: Meridian-Health-Check/1"); got.StatusCode != 200 {
 		t.Errorf("/healthz over the limit = %d, want 200", got.StatusCode)
+	}
+	if got := h.metric(t, "requests_refused_total", "all"); got != 1 {
+		t.Errorf("refused = %v, want 1", got)
 	}
 	release <- true
 	if got := readReply(t, r, "GET"); got.StatusCode != 200 {
@@ -152,7 +156,7 @@ func TestTooManyConnections(t *testing.T) {
 	if _, err := second.ReadByte(); err == nil {
 		t.Error("a connection over the limit was served")
 	}
-	if got := h.metric(t, "connections_refused_total"); got != 1 {
+	if got := h.metric(t, "connections_refused_total", "all"); got != 1 {
 		t.Errorf("refused = %v, want 1", got)
 	}
 }
@@ -205,6 +209,9 @@ func TestUpgradeNotGranted(t *testing.T) {
 		{"the upstream refuses", handshake, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", 403},
 		{"a 101 with another proof", handshake, "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n", 502},
 		{"a 101 to something else", handshake, "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", 502},
+		{"a status that is none", "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 000 X\r\nContent-Length: 0\r\n\r\n", 502},
+		{"a status below all", "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n", 502},
+		{"a status that is none to a handshake", handshake, "HTTP/1.1 042 X\r\nContent-Length: 0\r\n\r\n", 502},
 		{"a 101 nobody asked for", "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n", "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 502},
 	} {
 		addr, _ := newRaw(t, func(_ int, c net.Conn, r *bufio.Reader) {
@@ -291,15 +298,75 @@ func TestDigests(t *testing.T) {
 			t.Errorf("row %d: add(%s) = %v, want %v", i, test.client, got, test.want)
 		}
 	}
-	want := []Sample{{netip.MustParsePrefix("8.8.8.0/24"), 20, 3}, {netip.MustParsePrefix("2600:1::/48"), 7, 2}}
+	want := []Sample{{netip.MustParsePrefix("8.8.8.0/24"), 20, 1}, {netip.MustParsePrefix("2600:1::/48"), 7, 1}}
 	if got := d.take(); !slices.Equal(got, want) {
 		t.Errorf("take = %v, want %v", got, want)
 	}
 	for rtt := range time.Duration(100) {
 		d.add(netip.MustParseAddr("8.8.8.8"), rtt)
 	}
-	if got, want := d.take(), []Sample{{netip.MustParsePrefix("8.8.8.0/24"), 92, 100}}; !slices.Equal(got, want) {
+	if got, want := d.take(), []Sample{{netip.MustParsePrefix("8.8.8.0/24"), 92, 1}}; !slices.Equal(got, want) {
 		t.Errorf("take = %v, want %v: the median of the last %d", got, want, digestSize)
+	}
+	d.add(netip.MustParseAddr("8.8.8.8"), time.Minute)
+	if got, want := d.take(), []Sample{{netip.MustParsePrefix("8.8.8.0/24"), time.Second, 1}}; !slices.Equal(got, want) {
+		t.Errorf("take = %v, want %v: a second is the most", got, want)
+	}
+}
+
+func TestPropagation(t *testing.T) {
+	for _, test := range []struct {
+		reason       string
+		least, usual uint32 // µs
+		want         time.Duration
+	}{
+		{"the least, which a client that acknowledges late cannot raise", 20_000, 900_000, 20 * time.Millisecond},
+		{"an old kernel has no least", 0, 30_000, 30 * time.Millisecond},
+		{"the kernel has not measured a least yet", math.MaxUint32, 30_000, 30 * time.Millisecond},
+		{"nothing measured", 0, 0, 0},
+		{"nothing measured, said otherwise", math.MaxUint32, 0, 0},
+	} {
+		if got, ok := propagation(test.least, test.usual); got != test.want || ok != (test.want > 0) {
+			t.Errorf("%s: propagation(%d, %d) = %v, %v, want %v", test.reason, test.least, test.usual, got, ok, test.want)
+		}
+	}
+}
+
+// A connection tells its time if and only if its first request went to a service.
+func TestWhichConnectionsAreSampled(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: round-trip times are known on Linux only")
+	}
+	for _, test := range []struct {
+		reason string
+		paths  []string
+		want   int
+	}{
+		{"a service", []string{"/app"}, 1},
+		{"a service, then the gateway", []string{"/app", "/healthz"}, 1},
+		{"a probe", []string{"/healthz"}, 0},
+		{"a probe, then a service", []string{"/healthz", "/app"}, 0},
+		{"no route, then a service", []string{"/none", "/app"}, 0},
+		{"refused for its path, then a service", []string{"/app/%00", "/app"}, 0},
+	} {
+		got := 0
+		h := newHouse(t, in("east", newEcho(t, "east")), func(c *Config) {
+			c.Samples = func(s []Sample) { got += len(s) } // read after the shutdown
+			c.Listeners[0] = from(c.Listeners[0], "8.8.8.8")
+		})
+		g := serving(in("east", newEcho(t, "east")))
+		g.Routes[1].Path = "/app"
+		if err := h.SetRoutes(g); err != nil {
+			t.Fatal(err)
+		}
+		c, r := h.dial(t)
+		for _, path := range test.paths {
+			io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: api.test\r\n\r\n")
+			readReply(t, r, "GET")
+		}
+		if h.Shutdown(t.Context()); got != test.want { // which hands out the last samples
+			t.Errorf("%s: %d prefixes sampled, want %d", test.reason, got, test.want)
+		}
 	}
 }
 

@@ -28,6 +28,7 @@ type Response struct {
 	Body     Body
 	Announce []string
 	Tunnel   io.ReadWriteCloser // of a 101: what the upstream's side is
+	upstream bool               // answered, not the gateway
 	release  func()
 }
 

@@ -15,13 +15,20 @@ type metrics struct {
 	retries        *prometheus.CounterVec
 	dropped        prometheus.Counter
 	connections    prometheus.Gauge
-	refused        prometheus.Counter
+	refused        *prometheus.CounterVec
+	busy           *prometheus.CounterVec
 	websockets     prometheus.Gauge
 	samplesDropped prometheus.Counter
 
 	registerer prometheus.Registerer // nil: none
 	all        []prometheus.Collector
 }
+
+// The limits that refuse.
+const (
+	ofAll    = "all"
+	ofClient = "client"
+)
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	opts := func(name, help string) prometheus.Opts {
@@ -47,13 +54,18 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		retries:        counters("retries_total", "Trips after the first of a request.", "service"),
 		dropped:        counter("headers_dropped_total", "Fields dropped because they resemble others."),
 		connections:    gauge("connections", "Client connections open, tunnels aside."),
-		refused:        counter("connections_refused_total", "Client connections closed because there were too many."),
+		refused:        counters("connections_refused_total", "Client connections closed because there were too many, of all or of one client.", "limit"),
+		busy:           counters("requests_refused_total", "Requests refused because there were too many at once, of all or of one client.", "limit"),
 		websockets:     gauge("websockets", "WebSocket tunnels open."),
 		samplesDropped: counter("samples_dropped_total", "Round-trip times dropped because there were too many prefixes."),
 		registerer:     r,
 	}
+	for _, limit := range []string{ofAll, ofClient} {
+		m.refused.WithLabelValues(limit)
+		m.busy.WithLabelValues(limit)
+	}
 	m.all = []prometheus.Collector{m.requests, m.duration, m.upstreamErrors, m.retries, m.dropped, m.connections,
-		m.refused, m.websockets, m.samplesDropped}
+		m.refused, m.busy, m.websockets, m.samplesDropped}
 	if r == nil {
 		return m, nil
 	}

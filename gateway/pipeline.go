@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/http"
+	"net/netip"
 
 	"github.com/meridian-gslb/meridian/gateway/head"
 	"github.com/meridian-gslb/meridian/gateway/route"
@@ -28,13 +29,13 @@ func (g *Gateway) serve(ctx context.Context, r *Request) (resp *Response, servic
 	if path.String() == healthPath {
 		return g.health(r.Method, id), own
 	}
-	if g.requests.Add(1) > int64(g.limits.Requests) {
-		g.requests.Add(-1)
-		return problem(http.StatusServiceUnavailable, "too many requests at once", id, head.Field{Name: "Retry-After", Value: "1"}), own
+	client := g.clientOf(r.Peer.Addr())
+	if refusal := g.enter(client, id); refusal != nil {
+		return refusal, own
 	}
 	defer func() {
 		if resp == nil {
-			g.requests.Add(-1)
+			g.leave(client)
 			return
 		}
 		release := resp.release
@@ -42,7 +43,7 @@ func (g *Gateway) serve(ctx context.Context, r *Request) (resp *Response, servic
 			if release != nil {
 				release()
 			}
-			g.requests.Add(-1)
+			g.leave(client)
 		}
 	}()
 
@@ -80,6 +81,28 @@ func (g *Gateway) serve(ctx context.Context, r *Request) (resp *Response, servic
 	}
 	r.Fields = hop.Apply(fields)
 	return g.forward(ctx, now.services[match.Service], r, path, key, sibling, id), match.Service
+}
+
+// enter takes a slot for a request of the client, or returns why there is none. One who has too many gets none of
+// those that are for all.
+func (g *Gateway) enter(client netip.Prefix, id string) (refusal *Response) {
+	again := head.Field{Name: "Retry-After", Value: "1"}
+	if !g.clientRequests.enter(client) {
+		g.clientRequests.leave(client)
+		g.metrics.busy.WithLabelValues(ofClient).Inc()
+		return problem(http.StatusServiceUnavailable, "too many requests of one client at once", id, again)
+	}
+	if g.requests.Add(1) > int64(g.limits.Requests) {
+		g.leave(client)
+		g.metrics.busy.WithLabelValues(ofAll).Inc()
+		return problem(http.StatusServiceUnavailable, "too many requests at once", id, again)
+	}
+	return nil
+}
+
+func (g *Gateway) leave(client netip.Prefix) {
+	g.requests.Add(-1)
+	g.clientRequests.leave(client)
 }
 
 const healthPath = "/healthz"

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"slices"
 	"sync"
@@ -14,7 +15,19 @@ import (
 type Sample struct {
 	Prefix netip.Prefix
 	RTT    time.Duration // the median of the last of them
-	Count  uint32        // connections
+	Count  uint32        // 1: a prefix has one vote, however many connections it opens
+}
+
+// maxRTT is the longest that is believed.
+const maxRTT = time.Second
+
+// propagation is what of the kernel's measurements of a connection, in µs, tells how far the client is. That is the
+// least time of a round trip: the smoothed one grows when the client acknowledges late.
+func propagation(least, smoothed uint32) (time.Duration, bool) {
+	if least == 0 || least == math.MaxUint32 { // an old kernel, or nothing measured
+		least = smoothed
+	}
+	return time.Duration(least) * time.Microsecond, least > 0
 }
 
 // digestSize is how many times of a prefix the median is taken of.
@@ -67,7 +80,7 @@ func (d *digests) add(client netip.Addr, rtt time.Duration) bool {
 		one = &digest{}
 		d.by[prefix] = one
 	}
-	one.last[one.count%digestSize] = rtt
+	one.last[one.count%digestSize] = min(rtt, maxRTT)
 	one.count++
 	return true
 }
@@ -80,7 +93,7 @@ func (d *digests) take() []Sample {
 	d.mu.Unlock()
 	samples := make([]Sample, 0, len(by))
 	for prefix, one := range by {
-		samples = append(samples, Sample{prefix, one.median(), one.count})
+		samples = append(samples, Sample{prefix, one.median(), 1})
 	}
 	slices.SortFunc(samples, func(a, b Sample) int { return a.Prefix.Addr().Compare(b.Prefix.Addr()) })
 	return samples

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// roundTripTime is the kernel's smoothed estimate for the connection (tcp(7), TCP_INFO).
+// roundTripTime is what the kernel knows of the connection (tcp(7), TCP_INFO).
 func roundTripTime(c net.Conn) (time.Duration, bool) {
 	if t, ok := c.(*tls.Conn); ok {
 		c = t.NetConn()
@@ -27,8 +27,8 @@ func roundTripTime(c net.Conn) (time.Duration, bool) {
 	err = raw.Control(func(fd uintptr) {
 		info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
 	})
-	if err != nil || infoErr != nil || info.Rtt == 0 {
+	if err != nil || infoErr != nil {
 		return 0, false
 	}
-	return time.Duration(info.Rtt) * time.Microsecond, true
+	return propagation(info.Min_rtt, info.Rtt)
 }

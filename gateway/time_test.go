@@ -139,14 +139,14 @@ func TestResponseHeadTimeout(t *testing.T) {
 func TestSlowRequestBody(t *testing.T) {
 	swallow := func(_ http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }
 	bubble(t, swallow, nil, func(t *testing.T, _ *Gateway, c net.Conn, r *bufio.Reader) {
-		io.WriteString(c, "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\n")
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10240\r\n\r\n")
 		for range 10 {
-			time.Sleep(50 * time.Second)
-			io.WriteString(c, "x")
+			time.Sleep(9 * time.Second)
+			io.WriteString(c, strings.Repeat("x", 1<<10))
 		}
 		expect(t, r, 200, 0)
 		io.WriteString(c, "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\nx")
-		expect(t, r, 408, 60*time.Second)
+		expect(t, r, 408, 20*time.Second)
 		expectEnd(t, r, 0)
 	})
 }

@@ -22,6 +22,7 @@ import (
 var (
 	errReplay = errors.New("connection lost after the request was written")
 	errSwitch = errors.New("101 that does not answer a WebSocket handshake")
+	errStatus = errors.New("status below 100")
 )
 
 // upstream makes trips to endpoints over net/http's transport, HTTP/1.1 in the clear.
@@ -111,6 +112,10 @@ func (u *upstream) trip(ctx context.Context, address string, r *Request, path ro
 		(key == "" || !head.Accepted(key, fieldsOf(hr.Header))) {
 		hr.Body.Close()
 		err = errSwitch
+	}
+	if err == nil && hr.StatusCode < http.StatusSwitchingProtocols {
+		hr.Body.Close()
+		err = errStatus
 	}
 	if err != nil {
 		cancel()

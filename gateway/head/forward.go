@@ -22,7 +22,7 @@ type Hop struct {
 //	field                           trusted peer            any other
 //	X-Forwarded-For, Forwarded      appended to             replaced; Forwarded removed
 //	X-Forwarded-Proto, -Host        kept if well-formed     replaced
-//	other X-Forwarded-…, X-Real-IP  kept                    removed
+//	all others that isForwarded     kept                    removed
 //	X-Request-Id                    kept if well-formed     replaced
 //	CDN-Loop, Via                   appended to             appended to
 func (h Hop) Apply(f Fields) Fields {

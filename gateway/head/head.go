@@ -111,8 +111,15 @@ var hop = map[string]bool{
 // A Connection field cannot remove them: that would let a client choose what the upstream believes.
 var guarded = map[string]bool{
 	"host": true, "content-length": true, "expect": true, "via": true, "cdn-loop": true, "x-request-id": true,
-	"forwarded": true, "x-real-ip": true, "sec-websocket-key": true, "sec-websocket-version": true,
+	"sec-websocket-key": true, "sec-websocket-version": true,
 	"sec-websocket-accept": true, "sec-websocket-protocol": true, "sec-websocket-extensions": true,
+}
+
+// forwarded are the names by which proxies tell who the client is and what it asked for, besides X-Forwarded-…;
+// lower case. Upstreams believe them.
+var forwarded = map[string]bool{
+	"forwarded": true, "x-real-ip": true, "x-client-ip": true, "x-cluster-client-ip": true, "true-client-ip": true,
+	"cf-connecting-ip": true, "fastly-client-ip": true, "x-original-host": true, "x-original-url": true, "x-rewrite-url": true,
 }
 
 // isHop, isForwarded and isGuarded take names in lower case.
@@ -121,7 +128,7 @@ func isHop(name string) bool {
 }
 
 func isForwarded(name string) bool {
-	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
+	return forwarded[name] || strings.HasPrefix(name, "x-forwarded-")
 }
 
 func isGuarded(name string) bool {

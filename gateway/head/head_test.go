@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 		{"of two Connection fields as well", "Connection: X-One | connection: X-Two | X-One: 1 | X-Two: 2 | A: 1", "A: 1"},
 		{"Connection cannot name what others trust", "Connection: X-Forwarded-For, CDN-Loop, Host, X-Request-Id | X-Forwarded-For: 1 | CDN-Loop: a",
 			"X-Forwarded-For: 1 | CDN-Loop: a"},
+		{"nor by other names", "Connection: X-Client-IP, X-Original-URL | X-Client-IP: 1 | X-Original-URL: /", "X-Client-IP: 1 | X-Original-URL: /"},
 		{"TE keeps trailers only", "TE: gzip, trailers | A: 1", "A: 1 | Te: trailers"},
 		{"TE without trailers goes", "TE: gzip | A: 1", "A: 1"},
 		{"Proxy-Status is for everybody", "Proxy-Status: x", "Proxy-Status: x"},
@@ -48,6 +49,7 @@ func TestDropLookalikes(t *testing.T) {
 	for _, test := range []struct{ reason, in, want string }{
 		{"one the gateway sets", "X_Forwarded_For: 1 | A: 1", "A: 1"},
 		{"with a dot", "X.Forwarded-Proto: 1 | A: 1", "A: 1"},
+		{"one it trusts by another name", "X_Original_URL: /admin | True_Client.IP: 1", ""},
 		{"one it frames by", "Content_Length: 1 | Transfer.Encoding: chunked | HOST_: x", "HOST_: x"},
 		{"one that connections own", "Proxy_Connection: 1", ""},
 		{"its own voice", "Meridian_Drain: 1", ""},
@@ -74,6 +76,8 @@ func TestApply(t *testing.T) {
 	six.Peer = netip.MustParseAddr("2001:db8::1")
 	brought := "X-Forwarded-For: 9.9.9.9 | X-Forwarded-For: 8.8.8.8 | X-Forwarded-Proto: https | X-Forwarded-Host: o.example | X-Forwarded-Port: 1 | " +
 		"X-Real-Ip: 9.9.9.9 | Forwarded: for=9.9.9.9 | X-Request-Id: old | Via: 1.0 p | CDN-Loop: other | Meridian-X: 1"
+	const others = "X-Original-URL: /admin | X-Rewrite-URL: /admin | X-Original-Host: h | True-Client-IP: 9.9.9.9 | X-Client-IP: 9.9.9.9 | " +
+		"X-Cluster-Client-IP: 9.9.9.9 | CF-Connecting-IP: 9.9.9.9 | Fastly-Client-IP: 9.9.9.9"
 	for _, test := range []struct {
 		reason   string
 		hop      Hop
@@ -86,6 +90,10 @@ func TestApply(t *testing.T) {
 		{"believed", trusted, brought, "X-Forwarded-Port: 1 | X-Real-Ip: 9.9.9.9 | X-Forwarded-For: 9.9.9.9, 8.8.8.8, 192.0.2.1 | " +
 			"X-Forwarded-Proto: https | X-Forwarded-Host: o.example | X-Request-Id: old | Via: 1.0 p, 1.1 meridian-x | " +
 			"Cdn-Loop: other, meridian-x | Forwarded: for=9.9.9.9, for=192.0.2.1;proto=http"},
+		{"not believed by other names", hop, others, "X-Forwarded-For: 192.0.2.1 | X-Forwarded-Proto: http | X-Forwarded-Host: api.example | " +
+			"X-Request-Id: new | Via: 1.1 meridian-x | Cdn-Loop: meridian-x"},
+		{"believed by other names", trusted, others, others + " | X-Forwarded-For: 192.0.2.1 | X-Forwarded-Proto: http | " +
+			"X-Forwarded-Host: api.example | X-Request-Id: new | Via: 1.1 meridian-x | Cdn-Loop: meridian-x"},
 		{"believed but malformed", six, "X-Forwarded-Proto: gopher | X-Forwarded-Host: a, b | X-Request-Id: a b | Forwarded: for=_a",
 			"X-Forwarded-For: 2001:db8::1 | X-Forwarded-Proto: http | X-Forwarded-Host: api.example | X-Request-Id: new | " +
 				`Via: 1.1 meridian-x | Cdn-Loop: meridian-x | Forwarded: for=_a, for="[2001:db8::1]";proto=http`},

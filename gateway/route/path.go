@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -12,7 +13,7 @@ var ErrPath = errors.New("path")
 // A Path is a normalised request path, still percent-encoded. The zero Path matches nothing. It is a value.
 type Path struct {
 	text      string
-	ambiguous bool // holds %2F, %5C or an empty segment: upstreams differ in how they read it
+	ambiguous bool // holds %2F, %5C, ; or an empty segment: upstreams differ in how they read it
 }
 
 // String returns the path as it is to be forwarded.
@@ -35,7 +36,6 @@ func ParsePath(raw string) (Path, error) {
 	if plain(raw) {
 		return Path{text: raw}, nil
 	}
-	var p Path
 	b := make([]byte, 0, len(raw)+8)
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
@@ -52,7 +52,6 @@ func ParsePath(raw string) (Path, error) {
 				b = append(b, decoded)
 			case decoded == '/' || decoded == '\\':
 				b = append(b, raw[i:i+3]...)
-				p.ambiguous = true
 			default:
 				b = appendEscaped(b, decoded)
 			}
@@ -62,14 +61,15 @@ func ParsePath(raw string) (Path, error) {
 		case c == '/' || pchar(c):
 			b = append(b, c)
 		default:
-			p.ambiguous = p.ambiguous || c == '\\'
 			b = appendEscaped(b, c)
 		}
 	}
-	p.text = removeDots(string(b))
-	p.ambiguous = p.ambiguous || strings.Contains(p.text, "//")
-	return p, nil
+	text := removeDots(string(b))
+	return Path{text, slices.ContainsFunc(ambiguities, func(a string) bool { return strings.Contains(text, a) })}, nil
 }
+
+// ambiguities are what of a normalised path upstreams read in different ways.
+var ambiguities = []string{"//", "%2F", "%2f", "%5C", "%5c", ";", "%3B"}
 
 // plain reports whether raw is normal already and has one reading only.
 func plain(raw string) bool {
@@ -79,7 +79,7 @@ func plain(raw string) bool {
 			if i+1 < len(raw) && (raw[i+1] == '/' || raw[i+1] == '.') {
 				return false
 			}
-		case !pchar(c):
+		case !pchar(c) || c == ';':
 			return false
 		}
 	}
@@ -121,32 +121,50 @@ func mergeSlashes(path string) string {
 	return string(b)
 }
 
+// cutParameters drops from each segment what follows the first of the marks (RFC 3986, section 3.3: parameters,
+// which some upstreams cut off before they look for dot segments).
+func cutParameters(path string, marks ...string) string {
+	if !slices.ContainsFunc(marks, func(m string) bool { return strings.Contains(path, m) }) {
+		return path
+	}
+	segments := strings.Split(path, "/")
+	for i := range segments {
+		for _, mark := range marks {
+			segments[i], _, _ = strings.Cut(segments[i], mark)
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
+func cutBare(path string) string { return cutParameters(path, ";") }
+func cutAll(path string) string  { return cutParameters(path, ";", "%3B") }
+
 var (
-	decodeSlash     = strings.NewReplacer("%2F", "/", "%2f", "/")
-	decodeBackslash = strings.NewReplacer("%5C", "/", "%5c", "/")
+	decodeSlash     = strings.NewReplacer("%2F", "/", "%2f", "/").Replace
+	decodeBackslash = strings.NewReplacer("%5C", "/", "%5c", "/").Replace
 )
 
-// readings returns the other ways an upstream may read the path: %2F as a separator or not, %5C
-// likewise, empty segments merged or not. It is nil for nearly all paths.
+// ways are what an upstream may do to a path before it resolves dots, each or not, in this order: the parameters
+// may be cut off before or after the separators are decoded.
+var ways = []func(string) string{cutBare, cutAll, decodeSlash, decodeBackslash, cutBare, cutAll, mergeSlashes}
+
+// readings returns the other ways an upstream may read the path: %2F as a separator or not, %5C likewise,
+// parameters cut off or not, empty segments merged or not. It is nil for nearly all paths, and holds 47 at most.
 func (p Path) readings() []string {
 	if !p.ambiguous {
 		return nil
 	}
-	texts := make([]string, 0, 7)
-	for mask := 1; mask < 8; mask++ {
-		text := p.text
-		if mask&1 != 0 {
-			text = decodeSlash.Replace(text)
+	texts := []string{p.text}
+	for _, way := range ways {
+		for _, text := range texts {
+			if other := way(text); !slices.Contains(texts, other) {
+				texts = append(texts, other)
+			}
 		}
-		if mask&2 != 0 {
-			text = decodeBackslash.Replace(text)
-		}
-		if mask&4 != 0 {
-			text = mergeSlashes(text)
-		}
-		if text != p.text {
-			texts = append(texts, removeDots(text))
-		}
+	}
+	texts = texts[1:]
+	for i, text := range texts {
+		texts[i] = removeDots(text)
 	}
 	return texts
 }

@@ -50,7 +50,7 @@ func New(g zones.Gateway) (*Table, error) {
 		}
 		path, err := ParsePath(r.Path)
 		if err == nil && path.ambiguous {
-			err = fmt.Errorf("%w: holds %%2F, %%5C or //", ErrPath)
+			err = fmt.Errorf("%w: holds %%2F, %%5C, ; or //", ErrPath)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("route %s%s: %w", r.Host, r.Path, err))

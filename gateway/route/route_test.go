@@ -122,6 +122,19 @@ func TestMatch(t *testing.T) {
 		{"a raw backslash likewise", "api.example", `/v1\x`, ErrAmbiguous.Error()},
 		{"empty segments that would change the route", "api.example", "//v1/x", ErrAmbiguous.Error()},
 		{"empty segments that change nothing", "api.example", "/v1//x", "api.example/v1"},
+		{"dots before a parameter", "api.example", "/v1/..;/x", ErrAmbiguous.Error()},
+		{"dots before a parameter with a value", "api.example", "/v1/..;x=1/x", ErrAmbiguous.Error()},
+		{"dots and the semicolon encoded", "api.example", "/v1/%2e%2e%3b/x", ErrAmbiguous.Error()},
+		{"into a route by dots before a parameter", "api.example", "/x/..;/v1", ErrAmbiguous.Error()},
+		{"a parameter that hides a border", "api.example", "/v1;x", ErrAmbiguous.Error()},
+		{"a parameter that hides an encoded border", "api.example", "/v1%3Bx/y", ErrAmbiguous.Error()},
+		{"an empty segment before a parameter", "api.example", "/;x/v1", ErrAmbiguous.Error()},
+		{"dots before a parameter that ends in an encoded slash", "api.example", "/x/..;%2Fv1", ErrAmbiguous.Error()},
+		{"a parameter cut before the slash is decoded", "api.example", "/x%2F..;y%2Fz/v1", ErrAmbiguous.Error()},
+		{"only the bare semicolon cut, the encoded one kept", "api.example", "/x/..;/v1/..%3B/y", ErrAmbiguous.Error()},
+		{"a dot before a parameter", "api.example", "/.;x/v1", ErrAmbiguous.Error()},
+		{"a parameter that changes nothing", "api.example", "/v1/a;b=1/c", "api.example/v1"},
+		{"dots before a parameter that change nothing", "api.example", "/v1/a/..;/c", "api.example/v1"},
 		{"out of the route by an encoded slash", "api.example", "/v1/..%2F..%2Fx", ErrAmbiguous.Error()},
 	} {
 		path, err := ParsePath(test.path)
@@ -147,14 +160,14 @@ func TestMatch(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	bad := world("a/x", "a/x/", "A/", "*/", "*b/", "a/%2f", "a//b", "a/%zz", "/")
+	bad := world("a/x", "a/x/", "A/", "*/", "*b/", "a/%2f", "a//b", "a/x;y", "a/%zz", "/")
 	bad.Routes = append(bad.Routes, zones.Route{Host: "c", Path: "/", Service: "none"})
 	_, err := New(bad)
 	if err == nil {
 		t.Fatal("New = nil, want errors")
 	}
 	for _, want := range []string{"a/x/: twice", "route A/: host", "route */: host", "route *b/: host", "route a/%2f: path",
-		"route a//b: path", "route a/%zz: path", "route /: host", `route c/: unknown service "none"`} {
+		"route a//b: path", "route a/x;y: path", "route a/%zz: path", "route /: host", `route c/: unknown service "none"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("New: no %q in:\n%v", want, err)
 		}
@@ -208,7 +221,7 @@ func TestMatchTwin(t *testing.T) {
 }
 
 func FuzzPath(f *testing.F) {
-	for _, seed := range []string{"/", "/a/../b", "/%2e%2e/v1", "//v1", "/v1%2f..%5cx", `/v1\..\x`, "/é/%00", "/a%2F..//%5c./"} {
+	for _, seed := range []string{"/", "/a/../b", "/%2e%2e/v1", "//v1", "/v1%2f..%5cx", `/v1\..\x`, "/é/%00", "/a%2F..//%5c./", "/x/..;/v1", "/v1/%2e%2e%3b;a%2Fb"} {
 		f.Add(seed)
 	}
 	table, err := New(routed)
@@ -238,12 +251,19 @@ func FuzzPath(f *testing.F) {
 		}
 		// Whatever is routed is routed alike by one who decodes everything first.
 		if r, err := table.Match("api.example", p); err == nil {
-			naive := removeDots(mergeSlashes(strings.ReplaceAll(decoded, `\`, "/")))
 			if strings.Contains(decoded, "%") {
 				return // naive would have to encode again
 			}
-			if want := slowMatch(routed, "api.example", naive); r.Service != want {
-				t.Fatalf("%q is routed to %q, its decoded form %q to %q", raw, r.Service, naive, want)
+			segments := strings.Split(strings.ReplaceAll(decoded, `\`, "/"), "/")
+			naive := []string{removeDots(mergeSlashes(strings.Join(segments, "/")))}
+			for i, segment := range segments {
+				segments[i], _, _ = strings.Cut(segment, ";")
+			}
+			naive = append(naive, removeDots(mergeSlashes(strings.Join(segments, "/"))))
+			for _, path := range naive {
+				if want := slowMatch(routed, "api.example", path); r.Service != want {
+					t.Fatalf("%q is routed to %q, its decoded form %q to %q", raw, r.Service, path, want)
+				}
 			}
 		}
 	})
