@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/meridian-gslb/meridian/health"
 )
 
 // Apply returns the state after a command at an index of the log, and what became of the command.
@@ -24,7 +26,8 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 	if err := cmd.Check(); err != nil {
 		next.Time, res.Time = s.Time, s.Time // a time that breaks the limits must not enter
 		res = res.refuse(err)
-		next.record(Entry{Kind: Kind(printable(string(cmd.Kind), maxName)), Actor: printable(cmd.Actor, maxActor)}, res)
+		next.record(Entry{Kind: Kind(printable(string(cmd.Kind), maxName)), Actor: printable(cmd.Actor, maxActor),
+			Via: health.NodeID(printable(string(cmd.Via), maxName))}, res)
 		return &next, res
 	}
 	if cmd.Key != "" {
@@ -35,11 +38,11 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 				return &next, first
 			}
 			res = res.refuse(fmt.Errorf("%w: %q was of index %d", ErrKey, cmd.Key, s.keys[i].Result.Index))
-			next.record(Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason}, res)
+			next.record(Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Via: cmd.Via}, res)
 			return &next, res
 		}
 	}
-	entry := Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Overrides: slices.Clone(cmd.Overrides)}
+	entry := Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Via: cmd.Via, Overrides: slices.Clone(cmd.Overrides)}
 	audit := true
 	switch {
 	case strings.TrimSpace(cmd.Reason) == "":

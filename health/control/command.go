@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/meridian-gslb/meridian/health"
 )
 
 // The limits of a command.
@@ -38,6 +40,9 @@ type Command struct {
 	Reason    string    `json:"reason"`        // why; required
 	Key       string    `json:"key,omitempty"` // the same key again gives the first result; empty: none
 	Overrides []string  `json:"overrides,omitempty"`
+
+	// Via is the node that took the command in. Whoever replicates it vouches for that; Actor is only claimed.
+	Via health.NodeID `json:"via,omitempty"`
 
 	Panel    PanelID  `json:"panel,omitempty"` // set: empty is the panel of the first control
 	Switches []Switch `json:"switches,omitempty"`
@@ -108,7 +113,7 @@ func (c Command) Check() error {
 	for _, t := range []struct {
 		what, text string
 		limit      int
-	}{{"actor", c.Actor, maxActor}, {"reason", c.Reason, maxReason}, {"key", c.Key, maxKey}} {
+	}{{"actor", c.Actor, maxActor}, {"reason", c.Reason, maxReason}, {"key", c.Key, maxKey}, {"via", string(c.Via), maxName}} {
 		if err := checkText(t.text, t.limit); err != nil {
 			return bad("%s: %w", t.what, err)
 		}
@@ -158,9 +163,9 @@ func (c Command) Check() error {
 	return nil
 }
 
-// digest is equal for the same command submitted again, whenever the leader stamped it.
+// digest is equal for the same command submitted again, whenever the leader stamped it and through whichever node.
 func (c Command) digest() uint64 {
-	c.Time = time.Time{}
+	c.Time, c.Via = time.Time{}, ""
 	text, err := json.Marshal(c)
 	if err != nil {
 		panic(fmt.Sprintf("control: checked command does not encode: %v", err))

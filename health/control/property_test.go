@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/meridian-gslb/meridian/health"
 )
 
 var names = []ControlID{"a", "b", "c", "d", "e"}
@@ -50,7 +53,8 @@ func drawSome(t *rapid.T, controls []NewControl) []ControlID {
 
 func drawCommand(t *rapid.T, at time.Time) Command {
 	cmd := Command{Actor: "ada", Reason: rapid.SampledFrom([]string{"why", ""}).Draw(t, "reason"), Time: at,
-		Key: rapid.SampledFrom([]string{"", "", "k1", "k2"}).Draw(t, "key")}
+		Key: rapid.SampledFrom([]string{"", "", "k1", "k2"}).Draw(t, "key"),
+		Via: rapid.SampledFrom([]health.NodeID{"", "use1", "euw1"}).Draw(t, "via")}
 	if rapid.IntRange(0, 4).Draw(t, "define") == 0 {
 		d := drawDefinitions(t)
 		cmd.Kind, cmd.Definitions = KindDefine, &d
@@ -170,7 +174,9 @@ func kept(t *rapid.T, before, after *State) {
 }
 
 func FuzzDecodeCommand(f *testing.F) {
-	for _, cmd := range []Command{set("a=off b=on@3 !r"), define(abc(Rule{Name: "r", Assert: Any}))} {
+	via := set("a=off")
+	via.Via = "use1"
+	for _, cmd := range []Command{set("a=off b=on@3 !r"), via, define(abc(Rule{Name: "r", Assert: Any}))} {
 		data, err := cmd.Encode()
 		if err != nil {
 			f.Fatal(err)
@@ -252,6 +258,9 @@ func TestDecodeRefuses(t *testing.T) {
 		{"more than one", `{"version":1,"kind":"set","actor":"a","switches":[{"control":"a"}]}{}`, `bad command: invalid character '{' after top-level value`},
 		{"control twice", `{"version":1,"kind":"set","actor":"a","switches":[{"control":"a"},{"control":"a","on":true}]}`, `bad command: control "a" is listed twice`},
 		{"line break in the reason", `{"version":1,"kind":"set","actor":"a","reason":"x\ny","switches":[{"control":"a"}]}`, `bad command: reason: control character '\n'`},
+		{"passed on by a node", `{"version":1,"kind":"set","actor":"a","via":"use1","switches":[{"control":"a"}]}`, ``},
+		{"line break in the node's name", `{"version":1,"kind":"set","actor":"a","via":"x\ny","switches":[{"control":"a"}]}`, `bad command: via: control character '\n'`},
+		{"a node's name that is too long", `{"version":1,"kind":"set","actor":"a","via":"` + strings.Repeat("v", maxName+1) + `","switches":[{"control":"a"}]}`, `bad command: via: 101 bytes, at most 100`},
 		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define)`},
 	} {
 		got := ""

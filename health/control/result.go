@@ -18,6 +18,7 @@ var (
 	ErrKey            = errors.New("key used by other command") // an idempotency key stands for one command
 	ErrDefinitions    = errors.New("bad definitions")           //
 	ErrCommand        = errors.New("bad command")               // it does not decode, or exceeds a limit
+	ErrNotVoter       = errors.New("for voters only")           // definitions are theirs to change
 	ErrRefused        = errors.New("refused")                   // by a voter of another version, with a code unknown here
 )
 
@@ -30,7 +31,7 @@ var codes = [...]struct {
 }{
 	{"unsafe", ErrUnsafe}, {"wait", ErrWait}, {"version", ErrVersion}, {"unknown_control", ErrUnknownControl},
 	{"unknown_rule", ErrUnknownRule}, {"panel", ErrPanel}, {"reason", ErrReason}, {"key", ErrKey},
-	{"definitions", ErrDefinitions}, {"command", ErrCommand},
+	{"definitions", ErrDefinitions}, {"command", ErrCommand}, {"not_voter", ErrNotVoter},
 }
 
 func codeOf(err error) Code {

@@ -46,18 +46,19 @@ type Control struct {
 
 // An Entry is a line of the audit log. It is immutable.
 type Entry struct {
-	Epoch     uint64    `json:"epoch"`
-	Index     uint64    `json:"index"`
-	Time      time.Time `json:"time"`
-	Kind      Kind      `json:"kind"`
-	Panel     PanelID   `json:"panel,omitempty"`
-	Actor     string    `json:"actor"`
-	Reason    string    `json:"reason"`
-	Changes   []Change  `json:"changes,omitempty"`   // of every control the command named
-	Rules     []string  `json:"rules,omitempty"`     // that refused, were overridden or stay broken
-	Overrides []string  `json:"overrides,omitempty"` // as the command gave them
-	Refused   Code      `json:"refused,omitempty"`   // empty: applied
-	Text      string    `json:"text,omitempty"`
+	Epoch     uint64        `json:"epoch"`
+	Index     uint64        `json:"index"`
+	Time      time.Time     `json:"time"`
+	Kind      Kind          `json:"kind"`
+	Panel     PanelID       `json:"panel,omitempty"`
+	Actor     string        `json:"actor"`         // as the command claims
+	Via       health.NodeID `json:"via,omitempty"` // the node that took the command in
+	Reason    string        `json:"reason"`
+	Changes   []Change      `json:"changes,omitempty"`   // of every control the command named
+	Rules     []string      `json:"rules,omitempty"`     // that refused, were overridden or stay broken
+	Overrides []string      `json:"overrides,omitempty"` // as the command gave them
+	Refused   Code          `json:"refused,omitempty"`   // empty: applied
+	Text      string        `json:"text,omitempty"`
 }
 
 // A Change is what a command did, or would have done, to one control.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meridian-gslb/meridian/health"
 )
 
 // A timeline row: a command some time after the start, and what becomes of it.
@@ -182,7 +184,8 @@ func TestDefine(t *testing.T) {
 func TestHistoryIsBounded(t *testing.T) {
 	var d Definitions
 	p := Panel{Name: "big"}
-	cmd := Command{Kind: KindSet, Actor: strings.Repeat("a", maxActor), Reason: strings.Repeat("r", maxReason), Time: epoch}
+	cmd := Command{Kind: KindSet, Actor: strings.Repeat("a", maxActor), Reason: strings.Repeat("r", maxReason), Time: epoch,
+		Via: health.NodeID(strings.Repeat("v", maxName))}
 	for i := range maxControls {
 		id := ControlID(fmt.Sprintf("%0*d", maxName, i))
 		p.Controls = append(p.Controls, NewControl{Name: id})
@@ -204,5 +207,36 @@ func TestHistoryIsBounded(t *testing.T) {
 		t.Errorf("state of %d bytes, want at most %d", n, MaxStateBytes/2)
 	} else {
 		t.Logf("state of %d bytes", n)
+	}
+}
+
+// The same command submitted again through another node is the same command; the audit names who passed on the first.
+func TestViaIsAuditedAndNoPartOfTheKey(t *testing.T) {
+	first, again, other := set("a=off"), set("a=off"), set("b=off !no-such-rule")
+	first.Key, again.Key = "k", "k"
+	first.Via, again.Via, other.Via = "use1", "euw1", "aps1"
+	s := must(t, New(1), define(abc()))
+	s = must(t, s, first)
+	s, res := s.Apply(s.Index+1, again)
+	if res.Err() != nil || !res.Repeat {
+		t.Errorf("the same key through another node = %v, repeat %v, want the first result again", res.Err(), res.Repeat)
+	}
+	s, _ = s.Apply(s.Index+1, other)
+	other.Key = "k" // of another command
+	s, _ = s.Apply(s.Index+1, other)
+	other.Reason = "a\nb" // breaks the limits
+	other.Via = "x\ny"
+	s, _ = s.Apply(s.Index+1, other)
+	s, err := Decode(s.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range s.History() {
+		got = append(got, fmt.Sprintf("%s %s %q", e.Kind, e.Refused, e.Via))
+	}
+	want := `define  ""|set  "use1"|set unknown_rule "aps1"|set key "aps1"|set command "\"x\\ny\""`
+	if strings.Join(got, "|") != want {
+		t.Errorf("history %s\nwant    %s", strings.Join(got, "|"), want)
 	}
 }

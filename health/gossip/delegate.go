@@ -24,6 +24,10 @@ func (d *delegate) NotifyMsg(frame []byte) {
 		d.metrics.drop(dropMalformed)
 		return
 	}
+	if len(frame) > 1+MaxMessage {
+		d.metrics.drop(dropSize)
+		return
+	}
 	select {
 	case d.inbox.messages <- message{frame[0], bytes.Clone(frame[1:])}:
 		d.metrics.received.WithLabelValues(kindLabel(frame[0])).Inc()

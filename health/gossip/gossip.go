@@ -150,9 +150,10 @@ func start(config Config) (*Mesh, error) {
 	}
 	m.packets = newLane(packetDepth, m.sendPacket)
 	m.streams = newLane(streamDepth, m.sendStream)
+	guarded := guard(m.ctx, inner, m.metrics.drop)
 	fail := func(err error) (*Mesh, error) {
 		m.cancel()
-		inner.Shutdown()
+		guarded.Shutdown()
 		return nil, err
 	}
 	ip, port, err := inner.FinalAdvertiseAddr(advertised(config))
@@ -172,7 +173,7 @@ func start(config Config) (*Mesh, error) {
 	settings.SecretKey = config.Key
 	settings.BindPort = port
 	settings.AdvertiseAddr, settings.AdvertisePort = advertised(config)
-	settings.Transport = &transport{Transport: inner, ctx: m.ctx, timeout: settings.TCPTimeout, sockets: config.Transport == nil}
+	settings.Transport = &transport{Transport: guarded, ctx: m.ctx, timeout: settings.TCPTimeout, sockets: config.Transport == nil}
 	settings.Logger = newLogger(m.log, m.metrics)
 	d := &delegate{m}
 	settings.Delegate, settings.Events, settings.Alive, settings.Conflict = d, d, d, d

@@ -16,7 +16,8 @@ type logWriter struct {
 	metrics *metrics
 }
 
-// What memberlist says only in its log. Anyone can send it a packet, so these lines are counted and not shown.
+// What memberlist says only in its log. Anyone can send it a packet or open a stream, so these lines are counted and not
+// shown. The first that fits counts; without a reason the line before it was counted.
 var droppedLines = []struct{ text, reason string }{
 	{"no installed keys could decrypt the message", dropKey},
 	{"Decrypt packet failed", dropKey}, // too short, or of no version of encryption
@@ -25,6 +26,9 @@ var droppedLines = []struct{ text, reason string }{
 	{"label header", dropLabel},
 	{"cannot decode label", dropLabel},
 	{"handler queue full", dropHandoff},
+	{"failed to receive", dropGarbage}, // not "Failed to": those streams were under the key
+	{"Failed to send error", ""},
+	{"UDP packet too short", dropGarbage},
 }
 
 var lineLevels = map[string]slog.Level{
@@ -45,7 +49,9 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	}
 	for _, dropped := range droppedLines {
 		if strings.Contains(text, dropped.text) {
-			w.metrics.drop(dropped.reason)
+			if dropped.reason != "" {
+				w.metrics.drop(dropped.reason)
+			}
 			level = slog.LevelDebug
 			break
 		}

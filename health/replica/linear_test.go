@@ -63,7 +63,8 @@ func TestSubmitIsLinearizable(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll()
 	nodes := []*node{c.start("o1"), c.start("o2")}
-	submit(t, nodes[0], define("a"))
+	_, leader := c.leader()
+	submit(t, leader, define("a"))
 	for _, n := range nodes {
 		n.until(t, "a", func(s *control.State) bool { return len(s.Controls()) == 1 })
 	}
@@ -158,8 +159,8 @@ func TestLeaderWithAHungDiskStepsDown(t *testing.T) {
 		c.start(v.ID, func(cfg *Config) { cfg.OnStuck = func(err error) { stuck <- err } })
 	}
 	observer := c.start("o1")
-	submit(t, observer, define("a b"))
 	first, leader := c.leader()
+	submit(t, leader, define("a b"))
 	release := hang(leader.store)
 	start := time.Now()
 	_, err := observer.Submit(t.Context(), set("a", false))
@@ -218,7 +219,7 @@ func TestAnswerThatIsLostIsAskedForAgain(t *testing.T) {
 		cfg.Listener = flaky{cfg.Listener, &armed, func() bool { return !voter.State().On("a") }}
 	})
 	observer := c.start("o1")
-	submit(t, observer, define("a b"))
+	submit(t, voter, define("a b"))
 	eventually(t, "a subscription", func() bool { return observer.Status().Voters[0].Reached })
 	armed.Store(true)
 	cmd := set("a", false)

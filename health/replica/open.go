@@ -46,9 +46,12 @@ func openStore(dir string, snapshot uint64, onStuck func(error)) (*store, error)
 	return s, nil
 }
 
+// ErrDamaged says that a voter's log can't be used. The voter must not vote; it may abstain.
+var ErrDamaged = errors.New("is damaged")
+
 // damaged says what to do: a voter that forgets its votes and its log could undo what was committed.
 func damaged(path string, err error) error {
-	return fmt.Errorf("replica: %s is damaged: %w (put back the file, or, while every other voter is up and they agree on the index, move its directory away)", path, err)
+	return fmt.Errorf("replica: %s %w: %w (put back the file, or, while every other voter is up and they agree on the index, move its directory away)", path, ErrDamaged, err)
 }
 
 func openBolt(path string) (*bolt.DB, error) {

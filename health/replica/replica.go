@@ -53,6 +53,10 @@ type Config struct {
 	Self   health.NodeID
 	Voters []Voter // the same on every node: 1, 3 or 5
 
+	// Abstain makes a listed voter take part as any other node does: its log is damaged, and a voter that forgot what it
+	// promised could undo what was committed. Dir, Listener and ServerTLS are not needed then.
+	Abstain bool
+
 	Dir      string       // voters: for log and snapshots; made if missing
 	Listener net.Listener // voters: bound, without TLS; the replica closes it
 
@@ -91,6 +95,8 @@ type Replica struct {
 	machine *machine
 	slots   chan struct{} // of forwarded commands in hand
 
+	forwards map[health.NodeID]chan struct{} // of commands on their way to each voter
+
 	view    view
 	peers   *peers
 	metrics *metrics
@@ -114,7 +120,7 @@ func (cfg *Config) check() error {
 	if cfg.Self == "" || cfg.ClientTLS == nil || cfg.Authorize == nil {
 		return errors.New("replica: Self, ClientTLS and Authorize must be set")
 	}
-	if ids[cfg.Self] && (cfg.Listener == nil || cfg.ServerTLS == nil || cfg.Dir == "") {
+	if ids[cfg.Self] && !cfg.Abstain && (cfg.Listener == nil || cfg.ServerTLS == nil || cfg.Dir == "") {
 		return errors.New("replica: a voter needs Listener, ServerTLS and Dir")
 	}
 	t := &cfg.Timing
@@ -147,8 +153,11 @@ func Start(cfg Config) (*Replica, error) {
 		}
 		return nil, err
 	}
-	r := &Replica{cfg: cfg, log: cfg.Logger, start: time.Now(), slots: make(chan struct{}, maxForwarded)}
-	r.voter = slices.ContainsFunc(cfg.Voters, func(v Voter) bool { return v.ID == cfg.Self })
+	r := &Replica{cfg: cfg, log: cfg.Logger, start: time.Now(), slots: make(chan struct{}, maxForwarded), forwards: make(map[health.NodeID]chan struct{})}
+	for _, v := range cfg.Voters {
+		r.forwards[v.ID] = make(chan struct{}, maxForwards)
+	}
+	r.voter = !cfg.Abstain && slices.ContainsFunc(cfg.Voters, func(v Voter) bool { return v.ID == cfg.Self })
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	r.view.init(cfg.Initial)
 	r.peers = newPeers(cfg.Voters, cfg.Self)

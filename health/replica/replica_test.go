@@ -22,9 +22,9 @@ func TestThreeVotersAndAnObserver(t *testing.T) {
 	c := newCluster(t, 3)
 	c.startAll()
 	observer := c.start("o1")
-	first, _ := c.leader()
+	first, leader := c.leader()
 
-	submit(t, observer, define("a b", keepOne))
+	submit(t, leader, define("a b", keepOne))
 	res := submit(t, observer, set("a", false))
 	for _, id := range c.running() {
 		c.nodes[id].until(t, "a off at "+string(id), off("a"))

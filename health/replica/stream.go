@@ -25,8 +25,6 @@ const (
 const (
 	handshakeWithin = 3 * time.Second
 	rpcWithin       = 3 * time.Second
-	maxConns        = 2048
-	maxHandshakes   = 64
 )
 
 // A stream is a voter's listener: it checks who connects, and is raft's layer of connections to other voters.
@@ -35,12 +33,12 @@ type stream struct {
 	r      *Replica
 	tls    *tls.Config
 	raft   chan net.Conn
-	shakes chan struct{} // handshakes in hand
 	closed chan struct{} // closed by raft's transport
 	once   sync.Once
 
 	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	conns map[net.Conn]*guest // nil for a connection that this voter made
+	room  room
 	done  bool
 }
 
@@ -50,7 +48,8 @@ func newStream(r *Replica) *stream {
 	conf.ClientAuth = tls.RequireAndVerifyClientCert
 	conf.NextProtos = []string{protocolRaft, protocolState, protocolSubmit}
 	conf.SessionTicketsDisabled = true // every connection shows a certificate
-	return &stream{r: r, tls: conf, raft: make(chan net.Conn), shakes: make(chan struct{}, maxHandshakes), closed: make(chan struct{}), conns: make(map[net.Conn]struct{})}
+	return &stream{r: r, tls: conf, raft: make(chan net.Conn), closed: make(chan struct{}),
+		conns: make(map[net.Conn]*guest), room: newRoom(r.cfg.Voters)}
 }
 
 // accept takes connections until the listener is closed.
@@ -72,29 +71,22 @@ func (s *stream) accept() {
 			continue
 		}
 		pause = 0
-		select {
-		case s.shakes <- struct{}{}:
-			s.r.wg.Go(func() { s.serve(conn) })
-		default:
-			s.r.metrics.turnedAway("busy")
+		guest := &guest{source: sourceOf(conn.RemoteAddr())}
+		peer := tls.Server(conn, s.tls)
+		if why := s.greet(peer, guest); why != "" {
+			s.r.metrics.turnedAway(why)
 			conn.Close()
+			continue
 		}
+		s.r.wg.Go(func() { s.serve(peer, guest) })
 	}
 }
 
 // serve checks one peer and hands its connection to the protocol it asks for.
-func (s *stream) serve(raw net.Conn) {
-	conn := tls.Server(raw, s.tls)
-	if !s.keep(conn) {
-		<-s.shakes
-		s.r.metrics.turnedAway("busy")
-		raw.Close()
-		return
-	}
+func (s *stream) serve(conn *tls.Conn, guest *guest) {
 	ctx, cancel := context.WithTimeout(s.r.ctx, handshakeWithin)
 	err := conn.HandshakeContext(ctx)
 	cancel()
-	<-s.shakes
 	if err != nil {
 		s.refuse(conn, "certificate", err)
 		return
@@ -105,9 +97,13 @@ func (s *stream) serve(raw net.Conn) {
 		s.refuse(conn, "certificate", err)
 		return
 	}
+	if why := s.admit(guest, id, s.r.votes(id, voter)); why != "" {
+		s.refuse(conn, why, fmt.Errorf("node %q has too many connections, or all have", id))
+		return
+	}
 	switch state.NegotiatedProtocol {
 	case protocolRaft:
-		if _, listed := s.r.address(id); !voter || !listed || id == s.r.cfg.Self {
+		if !s.r.votes(id, voter) || id == s.r.cfg.Self {
 			s.refuse(conn, "role", fmt.Errorf("node %q is no voter", id))
 			return
 		}
@@ -120,7 +116,7 @@ func (s *stream) serve(raw net.Conn) {
 		s.r.serveState(conn)
 		s.drop(conn)
 	case protocolSubmit:
-		s.r.serveSubmit(conn)
+		s.r.serveSubmit(conn, id, voter)
 		s.drop(conn)
 	default:
 		s.refuse(conn, "protocol", fmt.Errorf("node %q asks for protocol %q", id, state.NegotiatedProtocol))
@@ -135,19 +131,44 @@ func (s *stream) refuse(conn net.Conn, why string, err error) {
 	s.drop(conn)
 }
 
-// keep remembers a connection, so that shut can close it; it reports whether there is room.
-func (s *stream) keep(conn net.Conn) bool {
+// greet finds room for a handshake, and remembers the connection so that shut can close it; else it says why not.
+func (s *stream) greet(conn net.Conn, g *guest) (why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done || len(s.conns) >= maxConns {
-		return false
+	if s.done {
+		return whyBusy
 	}
-	s.conns[conn] = struct{}{}
-	return true
+	if why = s.room.greet(g); why == "" {
+		s.conns[conn] = g
+	}
+	return why
+}
+
+// admit finds room for a peer whose certificate is known; else it says why not.
+func (s *stream) admit(g *guest, id health.NodeID, voter bool) (why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return whyBusy
+	}
+	return s.room.admit(g, id, voter)
+}
+
+// hold remembers a connection that this voter made, unless the end has come.
+func (s *stream) hold(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.done {
+		s.conns[conn] = nil
+	}
+	return !s.done
 }
 
 func (s *stream) drop(conn net.Conn) error {
 	s.mu.Lock()
+	if g := s.conns[conn]; g != nil {
+		s.room.leave(g)
+	}
 	delete(s.conns, conn)
 	s.mu.Unlock()
 	return hangUp(conn)
@@ -164,7 +185,7 @@ func (s *stream) shut() {
 	s.mu.Lock()
 	s.done = true
 	conns := s.conns
-	s.conns = make(map[net.Conn]struct{})
+	s.conns = make(map[net.Conn]*guest)
 	s.mu.Unlock()
 	s.r.cfg.Listener.Close()
 	for conn := range conns {
@@ -221,7 +242,7 @@ func (s *stream) Dial(to raft.ServerAddress, within time.Duration) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	if !s.keep(conn) {
+	if !s.hold(conn) {
 		hangUp(conn)
 		return nil, net.ErrClosed
 	}
@@ -257,6 +278,12 @@ func (r *Replica) address(id health.NodeID) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// votes reports whether a peer is one of the voters: its certificate says that it may be, and it is listed.
+func (r *Replica) votes(id health.NodeID, voter bool) bool {
+	_, listed := r.address(id)
+	return voter && listed
 }
 
 // dial connects to a voter for one protocol and makes sure that it is the voter.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -28,6 +29,7 @@ const (
 	submitWithin = 10 * time.Second // unless the caller's context ends earlier
 	tryWithin    = 4 * time.Second  // one voter; the key makes it safe to ask the next
 	maxForwarded = 256              // commands of other nodes in hand
+	maxForwards  = 8                // commands on their way to one voter; with its other connections within maxPeer
 	askFirst     = 25 * time.Millisecond
 	askMost      = 400 * time.Millisecond
 )
@@ -48,7 +50,7 @@ type reply struct {
 
 // Submit has a command decided by the voters and returns what became of it; the error is that of the
 // result, ErrNoLeader or ErrInDoubt. A command without a key is given one, so that asking another voter
-// after a broken connection applies it once at most.
+// after a broken connection applies it once at most; one without Via is given this node's name.
 func (r *Replica) Submit(ctx context.Context, cmd control.Command) (control.Result, error) {
 	if err := cmd.Check(); err != nil {
 		return control.Refuse(err), err
@@ -56,6 +58,7 @@ func (r *Replica) Submit(ctx context.Context, cmd control.Command) (control.Resu
 	if cmd.Key == "" {
 		cmd.Key = "auto-" + rand.Text()
 	}
+	cmd.Via = cmp.Or(cmd.Via, r.cfg.Self)
 	ctx, cancel := context.WithTimeout(ctx, submitWithin)
 	defer cancel()
 	r.metrics.submitted.Inc()
@@ -166,6 +169,12 @@ func (r *Replica) forward(ctx context.Context, v Voter, cmd control.Command, las
 	}
 	ctx, cancel := context.WithTimeout(ctx, tryWithin)
 	defer cancel()
+	select {
+	case r.forwards[v.ID] <- struct{}{}:
+		defer func() { <-r.forwards[v.ID] }()
+	case <-ctx.Done():
+		return lost(ErrNoLeader, ctx.Err())
+	}
 	conn, err := r.dial(ctx, v, protocolSubmit)
 	if err != nil {
 		return lost(ErrNoLeader, err)
@@ -192,8 +201,8 @@ func (r *Replica) forward(ctx context.Context, v Voter, cmd control.Command, las
 	}
 }
 
-// serveSubmit answers one forwarded command.
-func (r *Replica) serveSubmit(conn net.Conn) {
+// serveSubmit answers one forwarded command of a peer.
+func (r *Replica) serveSubmit(conn net.Conn, id health.NodeID, voter bool) {
 	var f forwarded
 	if err := readJSON(conn, handshakeWithin, frameSubmit, &f); err != nil {
 		r.metrics.turnedAway("garbage")
@@ -202,7 +211,7 @@ func (r *Replica) serveSubmit(conn net.Conn) {
 	var answer reply
 	select {
 	case r.slots <- struct{}{}:
-		answer = r.decide(f)
+		answer = r.decide(f, id, voter)
 		<-r.slots
 	default:
 		answer = reply{Why: "no_leader", Text: "voter is busy"}
@@ -210,11 +219,21 @@ func (r *Replica) serveSubmit(conn net.Conn) {
 	writeJSON(conn, frameReply, answer, handshakeWithin)
 }
 
-func (r *Replica) decide(f forwarded) reply {
+// decide answers for a command of a peer. Voters define what the controls are, and say who gave them a command;
+// any other node speaks for itself only.
+func (r *Replica) decide(f forwarded, id health.NodeID, voter bool) reply {
 	cmd, err := control.DecodeCommand(f.Command)
 	if err != nil {
 		return reply{Result: control.Refuse(err)}
 	}
+	if !r.votes(id, voter) {
+		if cmd.Kind == control.KindDefine {
+			r.metrics.turnedAway("role")
+			return reply{Result: control.Refuse(fmt.Errorf("%w: %s by node %q", control.ErrNotVoter, cmd.Kind, id))}
+		}
+		cmd.Via = id
+	}
+	cmd.Via = cmp.Or(cmd.Via, id)
 	within := min(max(time.Duration(f.WithinMS)*time.Millisecond, 0), submitWithin)
 	ctx, cancel := context.WithTimeout(r.ctx, within)
 	defer cancel()

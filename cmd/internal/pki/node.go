@@ -12,13 +12,14 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 )
 
-// A Node is this node's own certificate and key, and the authority it believes. It is immutable,
-// and any number of goroutines may use it.
+// A Node is this node's own certificate and key, and the authority it believes. It never changes but
+// for what it remembers of others; any number of goroutines may use it, and nobody may copy it.
 type Node struct {
 	identity Identity
 	cert     *x509.Certificate
 	key      ed25519.PrivateKey
 	roots    *x509.CertPool
+	verified verified
 }
 
 // NewNode takes a node's certificate and key, and the certificate of the authority, or of two while
@@ -47,7 +48,10 @@ func NewNode(certPEM, keyPEM, caPEM []byte) (*Node, error) {
 	if !key.Public().(ed25519.PublicKey).Equal(n.cert.PublicKey) {
 		return nil, errors.New("certificate and key are not a pair")
 	}
-	if n.identity, err = n.check(n.cert, n.cert.NotBefore); err != nil {
+	if n.identity, err = identify(n.cert); err != nil {
+		return nil, err
+	}
+	if _, err := n.verify(n.cert, n.cert.NotBefore); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -88,41 +92,58 @@ func (n *Node) Identify(name string, address netip.Addr, meta []byte, now time.T
 	if len(meta) == 0 || meta[0] != metaVersion {
 		return health.Member{}, fmt.Errorf("pki: node %q: metadata is not a certificate of version %d", name, metaVersion)
 	}
-	cert, err := x509.ParseCertificate(meta[1:])
-	if err != nil {
-		return health.Member{}, fmt.Errorf("pki: node %q: %w", name, err)
-	}
-	id, err := n.check(cert, now)
-	if err != nil {
-		return health.Member{}, fmt.Errorf("pki: node %q: %w", name, err)
-	}
-	if string(id.Name) != name {
-		return health.Member{}, fmt.Errorf("pki: node %q: certificate of node %q", name, id.Name)
+	as := shown{name, string(meta)}
+	known, ok := n.verified.get(as, now)
+	if !ok {
+		var err error
+		if known, err = n.look(name, meta[1:], now); err != nil {
+			return health.Member{}, fmt.Errorf("pki: node %q: %w", name, err)
+		}
+		if len(meta) <= 1+MaxCertificate {
+			n.verified.put(as, known)
+		}
 	}
 	return health.Member{
-		Node:    id.Name,
-		Region:  id.Region,
-		Roles:   id.Roles,
+		Node:    known.identity.Name,
+		Region:  known.identity.Region,
+		Roles:   known.identity.Roles,
 		Address: address.Unmap(),
-		Key:     [ed25519.PublicKeySize]byte(cert.PublicKey.(ed25519.PublicKey)),
+		Key:     known.key,
 	}, nil
 }
 
-// check says whose certificate it is, if it's one of the authority's and good now.
-func (n *Node) check(cert *x509.Certificate, now time.Time) (Identity, error) {
+// look checks the certificate of a node that calls itself name, the signature last: it costs the most.
+func (n *Node) look(name string, der []byte, now time.Time) (verification, error) {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return verification{}, err
+	}
 	id, err := identify(cert)
 	if err != nil {
-		return Identity{}, err
+		return verification{}, err
 	}
-	if _, ok := cert.PublicKey.(ed25519.PublicKey); !ok {
-		return Identity{}, fmt.Errorf("%w: key of type %T, want Ed25519", errNotNode, cert.PublicKey)
+	if string(id.Name) != name {
+		return verification{}, fmt.Errorf("certificate of node %q", id.Name)
 	}
-	_, err = cert.Verify(x509.VerifyOptions{
+	chain, err := n.verify(cert, now)
+	if err != nil {
+		return verification{}, err
+	}
+	from, to := validity(chain)
+	return verification{id, [ed25519.PublicKeySize]byte(cert.PublicKey.(ed25519.PublicKey)), from, to}, nil
+}
+
+// verify returns the chain from a certificate to the authority, if it's one of the authority's and good now.
+func (n *Node) verify(cert *x509.Certificate, now time.Time) ([]*x509.Certificate, error) {
+	chains, err := cert.Verify(x509.VerifyOptions{
 		Roots:       n.roots,
 		CurrentTime: now,
 		KeyUsages:   []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
-	return id, err
+	if err != nil {
+		return nil, err
+	}
+	return chains[0], nil
 }
 
 // AnyControl is the name to expect of whichever control node answers.

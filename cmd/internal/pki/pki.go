@@ -112,6 +112,13 @@ func identify(cert *x509.Certificate) (Identity, error) {
 	if !slices.Equal(cert.DNSNames, id.dnsNames()) {
 		return Identity{}, fmt.Errorf("%w: node %q: DNS names %q, want %q", errNotNode, id.Name, cert.DNSNames, id.dnsNames())
 	}
+	key, ok := cert.PublicKey.(ed25519.PublicKey)
+	if !ok {
+		return Identity{}, fmt.Errorf("%w: key of type %T, want Ed25519", errNotNode, cert.PublicKey)
+	}
+	if hasSmallOrder(key) {
+		return Identity{}, fmt.Errorf("%w: node %q: key of small order, which anyone can sign with", errNotNode, id.Name)
+	}
 	return id, nil
 }
 
@@ -119,7 +126,7 @@ func identify(cert *x509.Certificate) (Identity, error) {
 // anything else that the same key signs, a TLS handshake above all.
 var signing = &ed25519.Options{Context: "meridian message"}
 
-// Verify reports whether the node of that key signed the message.
+// Verify reports whether the node of that key signed the message. A key that anyone can sign with is no node's.
 func Verify(key [ed25519.PublicKeySize]byte, message, signature []byte) bool {
-	return ed25519.VerifyWithOptions(key[:], message, signature, signing) == nil
+	return !hasSmallOrder(key[:]) && ed25519.VerifyWithOptions(key[:], message, signature, signing) == nil
 }

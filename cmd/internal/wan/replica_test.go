@@ -25,7 +25,7 @@ func TestCommitReachesAll(t *testing.T) {
 			inCluster(t, seed, func(t *testing.T, c *cluster) {
 				leader := c.leader(voters...)
 				follower := others(leader)[0]
-				c.submit("o1", panelOf())
+				c.submit(leader, panelOf())
 				r := c.submit(follower, turn("a", false))
 				if s := c.agreed(5*time.Second, r, everybody...); s.On("a") || !s.On("b") {
 					t.Errorf("a is %v and b %v, want off and on", s.On("a"), s.On("b"))

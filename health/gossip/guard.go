@@ -1,0 +1,123 @@
+package gossip
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// The limits of streams that others have opened and that are not over. Anyone can open one: who it is shows only when
+// memberlist has read it, for which it waits as long as TCPTimeout.
+const (
+	maxStreams = 256
+	maxSource  = 16 // from one source: an IPv4 address, or an IPv6 /64
+)
+
+// a guarded transport hands memberlist the streams that there is room for, and closes the others. Close of the mesh
+// ends those under way.
+type guarded struct {
+	memberlist.Transport
+	ctx     context.Context
+	drop    func(reason string)
+	streams chan net.Conn
+	done    chan struct{} // closed when the transport is shut down
+	once    sync.Once
+	running sync.WaitGroup
+
+	mu   sync.Mutex
+	of   map[netip.Prefix]int // streams under way
+	open int                  // their sum
+}
+
+// guard watches a transport until it is shut down.
+func guard(ctx context.Context, inner memberlist.Transport, drop func(string)) *guarded {
+	g := &guarded{Transport: inner, ctx: ctx, drop: drop, streams: make(chan net.Conn), done: make(chan struct{}), of: make(map[netip.Prefix]int)}
+	g.running.Go(g.watch)
+	return g
+}
+
+// StreamCh implements memberlist.Transport.
+func (g *guarded) StreamCh() <-chan net.Conn { return g.streams }
+
+// Shutdown implements memberlist.Transport. Streams are taken until the end, since the transport waits for that.
+func (g *guarded) Shutdown() error {
+	err := g.Transport.Shutdown()
+	g.once.Do(func() { close(g.done) })
+	g.running.Wait()
+	return err
+}
+
+func (g *guarded) watch() {
+	for {
+		var conn net.Conn
+		select {
+		case c, ok := <-g.Transport.StreamCh():
+			if !ok {
+				return
+			}
+			conn = c
+		case <-g.done:
+			return
+		}
+		source := sourceOf(conn.RemoteAddr())
+		if why := g.enter(source); why != "" {
+			g.drop(why)
+			conn.Close()
+			continue
+		}
+		stop := context.AfterFunc(g.ctx, func() { conn.Close() })
+		leave := sync.OnceFunc(func() { g.leave(source) })
+		came := &stream{conn, func() bool { leave(); return stop() }}
+		select {
+		case g.streams <- came:
+		case <-g.ctx.Done():
+			came.Close()
+		case <-g.done:
+			came.Close()
+			return
+		}
+	}
+}
+
+// enter counts a stream, or says why there is no room for it.
+func (g *guarded) enter(source netip.Prefix) (why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.of[source] >= maxSource:
+		return dropSource
+	case g.open >= maxStreams:
+		return dropBusy
+	}
+	g.of[source]++
+	g.open++
+	return ""
+}
+
+func (g *guarded) leave(source netip.Prefix) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open--
+	if g.of[source]--; g.of[source] == 0 {
+		delete(g.of, source)
+	}
+}
+
+// sourceOf is what counts as one source; of an IPv6 address only the half that a subscriber can't choose.
+// Streams of no known address are all of one source.
+func sourceOf(a net.Addr) netip.Prefix {
+	at, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	address := at.Addr().Unmap().WithZone("")
+	bits := 64
+	if address.Is4() {
+		bits = 32
+	}
+	source, _ := address.Prefix(bits)
+	return source
+}
