@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 //	ask SERVER NAME TYPE [SUBNET] asks a nameserver over UDP, or over TCP with "tcp:" before the server
 //	get URL HOST                  makes an HTTP request
 //	unpack                        writes deploy/example here, and *.in as *.yaml, with the ports of this script
-//	damage FILE                   overwrites the middle of a file
+//	damage FILE                   overwrites a file with garbage
 //	within DURATION COMMAND… -> REGEXP   repeats ask, get or meridian until what they print matches
 func TestScripts(t *testing.T) {
 	if testing.Short() {
@@ -296,7 +296,9 @@ func damage(ts *testscript.TestScript, neg bool, args []string) {
 	path := ts.MkAbs(args[0])
 	data, err := os.ReadFile(path)
 	ts.Check(err)
-	data[len(data)/2] ^= 0xff
+	for i := range data {
+		data[i] ^= 0x5a
+	}
 	ts.Check(os.WriteFile(path, data, 0o600))
 }
 

@@ -58,7 +58,7 @@ const (
 // find returns what is wrong in a scene, worst first.
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
-//	           nodes differ for a minute
+//	           nodes differ for a minute · a voter that does not vote
 //	warning    a configuration refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds
 //	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
@@ -84,6 +84,9 @@ func (f *findings) add(l level, weight int, kind, subject string, since time.Tim
 }
 
 func (f *findings) snapshot(c scene) {
+	if c.node.Abstains != "" {
+		f.add(levelCritical, 2, kindVoters, string(c.node.Name), c.node.Started, "Node %s does not vote: %s", c.node.Name, c.node.Abstains)
+	}
 	if r := c.node.Refused; r != nil {
 		mistakes := strings.Split(strings.TrimSpace(r.Text), "\n")
 		more := ""

@@ -9,16 +9,17 @@ import (
 
 // NodeInfo is what is shown of the node itself and of the mesh as it sees it. It is immutable.
 type NodeInfo struct {
-	Name    health.NodeID     `json:"name"`
-	Region  geo.RegionID      `json:"region"`
-	Roles   []string          `json:"roles"`
-	Version string            `json:"version"`
-	Started time.Time         `json:"started"`
-	Raft    string            `json:"raft,omitempty"`    // for people: "leader is eu1, 3 voters"
-	Quorum  bool              `json:"quorum"`            // the voters can decide, as far as the node knows
-	Dropped map[string]uint64 `json:"dropped,omitempty"` // messages refused, by reason
-	Refused *Refusal          `json:"refused,omitempty"` // nil: the configuration on disk is the one in force
-	Peers   []Peer            `json:"-"`                 // ordered by name, this node included; shown by themselves
+	Name     health.NodeID     `json:"name"`
+	Region   geo.RegionID      `json:"region"`
+	Roles    []string          `json:"roles"`
+	Version  string            `json:"version"`
+	Started  time.Time         `json:"started"`
+	Raft     string            `json:"raft,omitempty"`     // for people: "leader is eu1, 3 voters"
+	Quorum   bool              `json:"quorum"`             // the voters can decide, as far as the node knows
+	Dropped  map[string]uint64 `json:"dropped,omitempty"`  // messages refused, by reason
+	Abstains string            `json:"abstains,omitempty"` // why this voter does not vote; empty: it does, or is none
+	Refused  *Refusal          `json:"refused,omitempty"`  // nil: the configuration on disk is the one in force
+	Peers    []Peer            `json:"-"`                  // ordered by name, this node included; shown by themselves
 }
 
 // A Refusal says that the configuration on disk was not taken.

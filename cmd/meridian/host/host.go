@@ -67,6 +67,7 @@ type Host struct {
 
 	onEvents func([]health.Event)
 	world    atomic.Pointer[zones.World]       // as last compiled
+	abstains string                            // why this voter does not vote; empty: it does, or is none
 	refusal  atomic.Pointer[dashboard.Refusal] // of the world's directory as it is now; nil: none
 	reloaded chan struct{}                     // the world's definitions are to be proposed
 	ctx      context.Context                   // ends with Close

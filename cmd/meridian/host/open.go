@@ -235,6 +235,12 @@ func (h *Host) openReplica(saved []byte) error {
 	}
 	var err error
 	h.replica, err = replica.Start(cfg)
+	if errors.Is(err, replica.ErrDamaged) {
+		h.log.Error("this node does not vote until its log is mended; it goes on answering", "err", err)
+		h.abstains = err.Error()
+		cfg.Abstain, cfg.Listener = true, nil
+		h.replica, err = replica.Start(cfg)
+	}
 	return err
 }
 
@@ -264,7 +270,7 @@ func (h *Host) openAPI(o Options) error {
 // propose brings the definitions of a reloaded world to the voters. At a start only the very first world is proposed: a
 // node that comes back with an old one must not undo what others decided since.
 func (h *Host) propose(ctx context.Context) {
-	if h.replica == nil || !h.cfg.Roles.Has(health.RoleControl) {
+	if h.replica == nil || !h.cfg.Roles.Has(health.RoleControl) || h.abstains != "" {
 		return
 	}
 	ticker := time.NewTicker(proposeEvery)
@@ -286,15 +292,16 @@ func (h *Host) propose(ctx context.Context) {
 			wanted = nil
 			continue
 		}
-		result, err := h.replica.Submit(ctx, control.Command{
+		_, err := h.replica.Submit(ctx, control.Command{
 			Kind: control.KindDefine, Actor: "node " + string(h.cfg.Name), Reason: "the world says so", Definitions: wanted,
 		})
-		if err == nil {
-			if refusal := result.Err(); refusal != nil {
-				h.log.Error("definitions of controls refused", "err", refusal)
-			}
-			wanted = nil
+		if errors.Is(err, replica.ErrNoLeader) || errors.Is(err, replica.ErrInDoubt) {
+			continue // until there is one
 		}
+		if err != nil {
+			h.log.Error("definitions of controls refused, those in force stay", "err", err)
+		}
+		wanted = nil
 	}
 }
 

@@ -45,21 +45,21 @@ func (h *Host) submit(ctx context.Context, c control.Command) (control.Result, e
 		return control.Result{}, fmt.Errorf("%w: this node's configuration lists no voters", replica.ErrNoLeader)
 	}
 	result, err := h.replica.Submit(ctx, c)
-	if err != nil {
+	if result.Index == 0 {
 		return result, err
 	}
 	late := time.After(obeyWait)
 	for {
 		changed := h.changed.next()
 		if s := h.obeyed(); s != nil && (s.Epoch > result.Epoch || s.Epoch == result.Epoch && s.Index >= result.Index) {
-			return result, nil
+			return result, err
 		}
 		select {
 		case <-changed:
 		case <-late:
-			return result, nil
+			return result, err
 		case <-ctx.Done():
-			return result, nil
+			return result, err
 		}
 	}
 }
@@ -68,7 +68,7 @@ func (h *Host) info() dashboard.NodeInfo {
 	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version(), Refused: h.refusal.Load()}
 	if h.replica != nil {
 		s := h.replica.Status()
-		info.Raft, info.Quorum = raftText(s), s.Leader != ""
+		info.Raft, info.Quorum, info.Abstains = raftText(s), s.Leader != "", h.abstains
 	}
 	v := h.view.Load()
 	if v == nil {
