@@ -201,6 +201,7 @@ func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
 		v.unbroken = now
 	}
 	v.synced, v.live = now, true
+	v.complete = max(v.complete, h.Verdicts) // whatever older turns up from now on is withdrawn
 	return false
 }
 

@@ -372,3 +372,21 @@ func TestSetTargets(t *testing.T) {
 		t.Errorf("without targets the view has %v, want none", got)
 	}
 }
+
+// A node that starts hears first that a vantage says nothing, and then, late or from another's relay, what it said long ago.
+func TestOldVerdictsAfterASync(t *testing.T) {
+	now := time.Unix(1000, 0)
+	table := NewTable("eu", now)
+	target := &Target{ID: "c/e/ipv4", Interval: time.Second, Fall: 3, Rise: 3}
+	table.SetVantages([]Vantage{{"v", "eu"}})
+	table.SetTargets([]*Target{target}, nil, now)
+	if table.Hear(&Heartbeat{Origin: "v", Incarnation: 1, Sequence: 9, Verdicts: 7}, now) {
+		t.Fatal("behind a vantage that says nothing")
+	}
+	table.Merge(&Batch{Origin: "v", Incarnation: 1, Sequence: 5, Full: true,
+		Records: []Record{{Check: target.ID.Key(), Definition: target.Digest(), State: Up, Sequence: 5}}})
+	table.Advance(now)
+	if s := table.View().Status(target.ID, Global); s.Fresh != 0 {
+		t.Errorf("a verdict that was withdrawn before the vantage was last heard counts as fresh: %+v", s)
+	}
+}

@@ -97,6 +97,20 @@ func TestControlsAreWrittenOnce(t *testing.T) {
 	}
 }
 
+// Verdicts of a former life that arrive late, before anything of the present one, must not silence a vantage for good.
+func TestLateVerdictsOfAFormerLife(t *testing.T) {
+	eu, in, _ := mesh(t)
+	late := health.Batch{Incarnation: eu.incarnation + 1000, Sequence: 3}
+	in.get(health.Message{Bytes: health.Seal(health.KindVerdicts, "eu1", late.Append(nil), eu.cfg.Sign)})
+	run(5*time.Second, eu, in)
+	if eu.incarnation != late.Incarnation+1 {
+		t.Errorf("eu1 goes by incarnation %d, want one past the %d that in1 remembers", eu.incarnation, late.Incarnation)
+	}
+	if got, _, _ := in.table.Vector("eu1"); got != eu.incarnation {
+		t.Errorf("in1 goes by incarnation %d of eu1, want %d", got, eu.incarnation)
+	}
+}
+
 func TestSaveAtTheEnd(t *testing.T) {
 	eu, _, _ := mesh(t)
 	eu.observe(health.ReasonOK)

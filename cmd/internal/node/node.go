@@ -26,7 +26,7 @@ const (
 	fullEvery      = 30 * time.Second // all verdicts, changed or not
 	publishEvery   = 100 * time.Millisecond
 	pullEvery      = time.Second // per vantage, and from the third that did not help on twice as long each time
-	pullAtLeast    = 30 * time.Second
+	pullAtLeast    = 5 * time.Second
 	reportEvery    = time.Minute // round-trip times
 	saveEvery      = 5 * time.Second
 	forgetAfter    = 24 * time.Hour // a member that is gone no longer counts as a vantage

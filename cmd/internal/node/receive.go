@@ -15,7 +15,8 @@ type relay struct {
 	full        []byte   // the newest batch of all verdicts
 	sequence    uint64   // of full
 	changes     []change // later batches, each once, at most maxChanges
-	heartbeat   []byte
+	heartbeat   []byte   // the newest
+	latest      []byte   // the newest message of any kind
 }
 
 // A change is a batch of some verdicts, as it came.
@@ -83,14 +84,14 @@ func (n *Node) hear(origin health.NodeID, body, message []byte) error {
 		return nil
 	}
 	m := n.members[origin]
-	if m.heartbeat != nil && (h.Incarnation < m.heartbeat.Incarnation ||
-		h.Incarnation == m.heartbeat.Incarnation && h.Sequence <= m.heartbeat.Sequence) {
-		n.remind(m, h)
+	r := n.relayOf(origin, h.Incarnation)
+	if h.Incarnation < r.incarnation || m.heartbeat != nil && h.Incarnation == m.heartbeat.Incarnation && h.Sequence <= m.heartbeat.Sequence {
+		n.remind(m, r, h)
 		return nil
 	}
 	m.heartbeat, m.heard = h, n.now
-	r := n.relayOf(origin, h.Incarnation)
 	r.heartbeat = slices.Clone(message)
+	r.latest = r.heartbeat
 	n.viewChanged = true
 	if !n.table.Hear(h, n.now) {
 		m.pulls = 0
@@ -107,14 +108,19 @@ func (n *Node) hear(origin health.NodeID, body, message []byte) error {
 
 // remind shows a node that lost its state how far it had come. A heartbeat that is only a little late, or twice, is the
 // network's.
-func (n *Node) remind(m *member, h *health.Heartbeat) {
-	late := h.Incarnation == m.heartbeat.Incarnation && h.Sequence+lateHeartbeats >= m.heartbeat.Sequence
-	r := n.relay[m.Node]
-	if late || r == nil || r.heartbeat == nil || n.now.Sub(m.reminded) < pullEvery {
+func (n *Node) remind(m *member, r *relay, h *health.Heartbeat) {
+	proof := r.latest
+	if h.Incarnation == r.incarnation {
+		proof = r.heartbeat
+		if h.Sequence+lateHeartbeats >= m.heartbeat.Sequence {
+			return
+		}
+	}
+	if proof == nil || n.now.Sub(m.reminded) < pullEvery {
 		return
 	}
 	m.reminded = n.now
-	n.pass(m.Node, health.KindHeartbeat, r.heartbeat)
+	n.pass(m.Node, health.KindHeartbeat, proof)
 }
 
 // helper returns whom to ask for a node's verdicts: that node twice, and then every node in turn, itself included.
@@ -157,20 +163,23 @@ func (n *Node) verdicts(origin health.NodeID, body, message []byte) error {
 	}
 	n.table.Merge(b)
 	n.viewChanged = true
-	n.relayOf(origin, b.Incarnation).keep(b, message)
+	n.relayOf(origin, b.Incarnation).keep(b, slices.Clone(message))
 	return nil
 }
 
-// keep takes a batch of verdicts in, as it came.
+// keep takes a batch of verdicts in, as it came. It owns the message.
 func (r *relay) keep(b *health.Batch, message []byte) {
+	if b.Incarnation < r.incarnation {
+		return
+	}
+	r.latest = message
 	switch {
-	case b.Incarnation < r.incarnation:
 	case b.Full && (r.full == nil || b.Sequence >= r.sequence):
-		r.full, r.sequence = slices.Clone(message), b.Sequence
+		r.full, r.sequence = message, b.Sequence
 		r.changes = slices.DeleteFunc(r.changes, func(c change) bool { return c.sequence <= b.Sequence })
 	case !b.Full && b.Sequence > r.sequence && len(r.changes) < maxChanges && len(message) <= maxChangeBytes &&
 		!slices.ContainsFunc(r.changes, func(c change) bool { return c.sequence == b.Sequence }):
-		r.changes = append(r.changes, change{b.Sequence, slices.Clone(message)})
+		r.changes = append(r.changes, change{b.Sequence, message})
 	}
 }
 
