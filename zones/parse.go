@@ -76,7 +76,8 @@ type parser struct {
 // Parse reads the files of a world's directory, by name relative to it. Files that end in .yaml are configuration: their
 // sections are taken together. Of the others, those that a zone names are its zone file (RFC 1035, section 5).
 //
-// The error is Problems: every mistake in every file. Only a zone file is read no further than its first syntax error.
+// The error is Problems: every mistake in every file. Only what follows an $ORIGIN, a parenthesis or a quotation mark
+// that can't be read is not looked at.
 func Parse(files map[string][]byte) (*World, error) {
 	p := &parser{files: files}
 	if len(files) > maxFiles {

@@ -18,6 +18,7 @@ const (
 	maxTTL         = 1<<31 - 1 // RFC 2181, section 8
 	maxSOAMinimum  = 86_400    // RFC 2308, section 5 finds more than a day too much
 	maxParserWords = 200       // bytes of the parser's own text in a problem
+	maxSyntaxError = 1_000     // records and directives of a file that can't be read, before reading stops
 )
 
 // A record is a record of a zone file and where it stands.
@@ -45,29 +46,40 @@ type zoneFile struct {
 	seen     map[uint64][]*record // by a hash that duplicates share
 	types    map[string][]uint16  // by owner, as they come
 	cuts     map[string]*record   // by owner: the first NS record of each delegation
+	lost     map[setKey]bool      // the records that can't be read; an owner of "" and a type of 0 are unknown
 	mistakes *strict.Report
 	warnings *strict.Report
 }
 
 // readZoneFile reads the records and notes what keeps them from being a zone.
 func readZoneFile(apex, file string, data []byte, mistakes, warnings *strict.Report) *zoneFile {
-	z := &zoneFile{
-		apex: apex, file: file, sets: map[setKey][]*record{}, sizes: map[setKey]int{},
-		seen: map[uint64][]*record{}, types: map[string][]uint16{}, cuts: map[string]*record{},
-		mistakes: mistakes, warnings: warnings,
-	}
+	z := newZoneFile(apex, file, mistakes, warnings)
 	if len(data) > maxZoneFile {
 		z.mistake(0, "is larger than %d MiB", maxZoneFile>>20)
 		return z
 	}
+	mistakesBefore, warningsBefore := *mistakes, *warnings
 	if complete := z.read(data); !complete {
-		return z
+		// Most files are good, so only now is each record looked at by itself, and the others are read once more.
+		*mistakes, *warnings = mistakesBefore, warningsBefore
+		z = newZoneFile(apex, file, mistakes, warnings)
+		if complete := z.read(z.withoutSyntaxErrors(data)); !complete {
+			return z
+		}
 	}
 	z.checkApex()
 	z.checkCuts()
 	z.checkOwners()
 	z.checkTTLs()
 	return z
+}
+
+func newZoneFile(apex, file string, mistakes, warnings *strict.Report) *zoneFile {
+	return &zoneFile{
+		apex: apex, file: file, sets: map[setKey][]*record{}, sizes: map[setKey]int{},
+		seen: map[uint64][]*record{}, types: map[string][]uint16{}, cuts: map[string]*record{}, lost: map[setKey]bool{},
+		mistakes: mistakes, warnings: warnings,
+	}
 }
 
 func (z *zoneFile) mistake(line int, format string, args ...any) {
@@ -103,6 +115,21 @@ func (z *zoneFile) add(r *record) {
 	z.kept = append(z.kept, r)
 }
 
+// mayBeLost reports whether a record that can't be read may belong to an RRset: then what the set lacks is no mistake.
+func (z *zoneFile) mayBeLost(owner string, rrtype uint16) bool {
+	return z.lost[setKey{owner, rrtype}] || z.lost[setKey{owner, 0}] || z.lost[setKey{"", rrtype}] || z.lost[setKey{"", 0}]
+}
+
+// mayBeCut reports whether a record that can't be read may delegate a name or one above it.
+func (z *zoneFile) mayBeCut(owner string) bool {
+	for ; owner != z.apex && owner != ""; owner = parent(owner) {
+		if z.lost[setKey{owner, dns.TypeNS}] || z.lost[setKey{owner, 0}] {
+			return true
+		}
+	}
+	return false
+}
+
 // records returns the records that make the zone, in the order of the file.
 func (z *zoneFile) records() []dns.RR {
 	var rrs []dns.RR
@@ -118,6 +145,7 @@ func (z *zoneFile) records() []dns.RR {
 func (z *zoneFile) checkApex() {
 	soas := z.sets[setKey{z.apex, dns.TypeSOA}]
 	switch {
+	case len(soas) == 0 && z.mayBeLost(z.apex, dns.TypeSOA):
 	case len(soas) == 0:
 		z.mistake(0, "has no SOA record at the apex %s", z.apex)
 	case len(soas) > 1:
@@ -125,10 +153,11 @@ func (z *zoneFile) checkApex() {
 	default:
 		z.checkSOA(soas[0])
 	}
-	switch ns := z.sets[setKey{z.apex, dns.TypeNS}]; len(ns) {
-	case 0:
+	switch ns := z.sets[setKey{z.apex, dns.TypeNS}]; {
+	case len(ns) == 0 && z.mayBeLost(z.apex, dns.TypeNS):
+	case len(ns) == 0:
 		z.mistake(0, "has no NS records at the apex %s", z.apex)
-	case 1:
+	case len(ns) == 1:
 		z.warn(ns[0].line, "%s NS: a zone should have two nameservers or more (RFC 2182, section 5)", z.apex)
 	}
 }
@@ -232,10 +261,15 @@ func (z *zoneFile) checkGlue() {
 		if !ok || r.owner == z.apex {
 			continue
 		}
-		if target := recordName(ns.Ns); dns.IsSubDomain(r.owner, target) && !z.hasAddress(target) {
+		if target := recordName(ns.Ns); dns.IsSubDomain(r.owner, target) && !z.mayHaveAddress(target) && !z.mayBeCut(parent(r.owner)) {
 			z.mistake(r.line, "%s NS: nameserver %s lies in the zone that is delegated to it and has no address here (glue)", r.owner, target)
 		}
 	}
+}
+
+// mayHaveAddress reports whether a name has an address, or one that can't be read.
+func (z *zoneFile) mayHaveAddress(owner string) bool {
+	return z.hasAddress(owner) || z.mayBeLost(owner, dns.TypeA) || z.mayBeLost(owner, dns.TypeAAAA)
 }
 
 func (z *zoneFile) hasAddress(owner string) bool {
@@ -245,8 +279,8 @@ func (z *zoneFile) hasAddress(owner string) bool {
 // checkOwners judges the types that a name has together.
 func (z *zoneFile) checkOwners() {
 	for _, r := range z.kept {
-		if r == nil {
-			continue
+		if r == nil || z.mayBeCut(r.owner) {
+			continue // the rules for what lies below a delegation are others
 		}
 		switch r.rr.Header().Rrtype {
 		case dns.TypeCNAME:
@@ -258,7 +292,7 @@ func (z *zoneFile) checkOwners() {
 				z.mistake(r.line, "%s CNAME: stands beside other records (%s) of the name (RFC 1034, section 3.6.2)", r.owner, z.typesBeside(r))
 			}
 		case dns.TypeDS:
-			if z.cuts[r.owner] == nil {
+			if z.cuts[r.owner] == nil && !z.mayBeLost(r.owner, dns.TypeNS) {
 				z.mistake(r.line, "%s DS: stands only where NS records delegate the name (RFC 4035, section 2.4)", r.owner)
 			}
 		case dns.TypeSOA:

@@ -61,7 +61,10 @@ func TestZoneRecords(t *testing.T) {
 		{"a wildcard may be steered", "", "\"*\": {pool: p}, \"*.a\": {pool: p}", ""},
 		{"another wildcard beside it", "*.a TXT \"x\"", "\"*.a\": {pool: p}", ""},
 		{"a string that is too long", "a NAPTR 1 1 \"" + strings.Repeat("x", 256) + "\" \"\" \"\" .", "", "5: a.z.example. NAPTR: does not fit the wire format: dns: string exceeded 255 bytes in txt"},
-		{"the parser's own text is cut", "a A " + strings.Repeat("x", 300), "", "5: bad A A: \"" + strings.Repeat("x", 190) + "… (the file is read no further)"},
+		{"a long value is cut", "a A " + strings.Repeat("x", 300), "", "5: a.z.example. A: \"" + strings.Repeat("x", 80) + "…\" is not an IPv4 address"},
+		{"a quotation mark that may have been forgotten", "a A \"x\nb A 1\nc TXT \"d\nb A 2", "", "5: a.z.example. A: \"\\\"\" is not an IPv4 address (the file is read no further: the quotation mark on line 5 is not closed on its line)"},
+		{"a record does not go on in the next line", "a SRV 1\nb A 192.0.2.1\nb CNAME c", "", "5: a.z.example. SRV: ends where a number from 0 to 65535 (Weight) should stand\n7: b.z.example. CNAME: stands beside other records (A on line 6) of the name (RFC 1034, section 3.6.2)"},
+		{"an owner of a record that can't be read", "a A 1\n\n  ( ; comment\n  CNAME b\n )\n TXT \"x\"", "", "5: a.z.example. A: \"1\" is not an IPv4 address\n7: a.z.example. CNAME: stands beside other records (TXT on line 10) of the name (RFC 1034, section 3.6.2)"},
 		{"a full set is full", "$GENERATE 1-1400 big 300 TXT \"0123456789-$\"", "", ""},
 	} {
 		world, err := parseZone(row.lines+"\n", row.steer)
@@ -80,6 +83,19 @@ func TestZoneRecords(t *testing.T) {
 		if text := strings.Join(got, "\n"); text != row.want {
 			t.Errorf("%s: problems\n%s\nwant\n%s", row.why, text, row.want)
 		}
+	}
+}
+
+// A file of mistakes only is read as far as its problems are told.
+func TestManySyntaxErrors(t *testing.T) {
+	_, err := parseZone(strings.Repeat("a A 1\n", 100_000), "")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	problems := strings.Split(err.Error(), "\n")
+	const want = `z:1004: a.z.example. A: "1" is not an IPv4 address (the file is read no further)`
+	if last := problems[len(problems)-1]; len(problems) != 1000 || last != want {
+		t.Errorf("%d problems, the last %s, want 1000, %s", len(problems), last, want)
 	}
 }
 
@@ -141,7 +157,7 @@ func TestDomainName(t *testing.T) {
 
 // FuzzParse reads whatever is in the files, and reads what it accepted once more from its own text.
 func FuzzParse(f *testing.F) {
-	for _, dir := range []string{"demo", "bad/zones", "bad/records", "bad/pools", "bad/syntax", "bad/controls", "good/warnings", "good/spread"} {
+	for _, dir := range []string{"demo", "bad/zones", "bad/records", "bad/pools", "bad/syntax", "bad/controls", "bad/mistakes", "good/warnings", "good/spread"} {
 		files := readWorld(f, "testdata/"+dir)
 		var config, zone []byte
 		for _, name := range slices.Sorted(func(yield func(string) bool) {
