@@ -8,7 +8,7 @@ SHELL := /bin/bash
 
 # Quick checks first. Each step says how long it took.
 test: deps quick unit race browser lint-deploy
-	@echo "make test: all green after $$SECONDS s of the last step; see above for the others"
+	@echo "make test: all green; each step above says how long it took"
 
 build:
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meridian ./cmd/meridian
@@ -23,10 +23,10 @@ quick:
 
 # Without the race detector: allocations are counted, mutants are caught, the real binary is started.
 unit:
-	@.ci/step "tests" $(GO) test -timeout 15m ./...
+	@.ci/step "tests" .ci/gotest -timeout 15m ./...
 
 race:
-	@.ci/step "tests with the race detector, short" $(GO) test -race -short -timeout 20m ./...
+	@.ci/step "tests with the race detector, short" .ci/gotest -race -short -timeout 20m ./...
 
 browser:
 	@.ci/step "dashboard in a browser" .ci/browser/run

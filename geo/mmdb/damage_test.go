@@ -115,7 +115,7 @@ func TestATruncatedDefaultIsAnError(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
-			t.Skip("large inputs find nothing that small ones do not")
+			return // large inputs find nothing that small ones do not
 		}
 		if err := loadBytes(data); err != nil && !strings.HasPrefix(err.Error(), "x.mmdb: ") {
 			t.Errorf("%v does not name the file", err)

@@ -25,7 +25,7 @@ var serveOn = flag.String("serve", "", "address on which to show the page of a m
 // POST {"do": …} to /v1/fake/ to make things happen: see acts.
 func TestServe(t *testing.T) {
 	if *serveOn == "" {
-		t.Skip("shows the page only with -serve")
+		return // nobody wants to look
 	}
 	f := newFake(t)
 	listener, err := net.Listen("tcp", *serveOn)

@@ -151,7 +151,7 @@ func (c *cluster) has(id health.NodeID) bool {
 // A leader whose disk hangs still sends heartbeats, so nobody would replace it: it has to give up by itself.
 func TestLeaderWithAHungDiskStepsDown(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes as long as the store's patience")
+		t.Skip("SKIPPED with -short: takes as long as the store's patience")
 	}
 	c := newCluster(t, 3)
 	stuck := make(chan error, 100)

@@ -66,7 +66,7 @@ func TestMutants(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			path, changed := m.source(t)
 			if testing.Short() {
-				t.Skip("builds and runs the tests again for each mutant")
+				t.Skip("SKIPPED with -short: builds and runs the tests again for each mutant")
 			}
 			dir := t.TempDir()
 			mutated := filepath.Join(dir, "mutated.go")
