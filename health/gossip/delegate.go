@@ -79,7 +79,7 @@ func (m *Mesh) identify(n *memberlist.Node) (health.Member, error) {
 }
 
 func (d *delegate) NotifyJoin(n *memberlist.Node) {
-	if d.take(n) {
+	if d.take(n) && n.Name != d.config.Name {
 		d.log.Info("member joined", "peer", n.Name, "address", address(n))
 	}
 }
@@ -99,8 +99,10 @@ func (d *delegate) take(n *memberlist.Node) bool {
 func (d *delegate) NotifyLeave(n *memberlist.Node) {
 	if e, ok := d.table.lose(n.Name); ok {
 		d.forget(health.NodeID(n.Name))
-		d.log.Warn("member lost", "peer", n.Name, "region", e.member.Region, "address", address(&e.node))
 		d.inbox.change()
+		if n.Name != d.config.Name { // which leaves by itself
+			d.log.Warn("member lost", "peer", n.Name, "region", e.member.Region, "address", address(&e.node))
+		}
 	}
 }
 

@@ -162,8 +162,8 @@ func TestSockets(t *testing.T) {
 	if got := value(t, registry, "meridian_gossip_members", "eu-west"); got != 2 {
 		t.Errorf("meridian_gossip_members{eu-west} = %v, want 2", got)
 	}
-	if got := value(t, registry, "meridian_gossip_messages_received_total", "9"); got != 5 {
-		t.Errorf("meridian_gossip_messages_received_total{9} = %v, want 5", got)
+	if got := value(t, registry, "meridian_gossip_messages_received_total", "kind 9"); got != 5 {
+		t.Errorf("meridian_gossip_messages_received_total{kind 9} = %v, want 5", got)
 	}
 
 	if err := meshB.Leave(10 * time.Second); err != nil {

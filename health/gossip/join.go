@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -61,6 +62,15 @@ type joiner struct {
 	last       netip.AddrPort // that was tried
 }
 
+// joinTrouble is memberlist's error for one address without the list and the address around it.
+func joinTrouble(err error, a netip.AddrPort) string {
+	_, trouble, found := strings.Cut(err.Error(), "failed to join "+a.String()+": ")
+	if !found {
+		trouble = err.Error()
+	}
+	return strings.TrimSpace(trouble)
+}
+
 func (j *joiner) round() {
 	addresses := j.absent()
 	failing := map[netip.AddrPort]bool{}
@@ -100,7 +110,7 @@ func (j *joiner) round() {
 			delete(j.failing, a)
 		} else if !j.failing[a] {
 			j.failing[a] = true
-			j.log.Warn("join failed, will go on trying", "address", a, "err", errs[i])
+			j.log.Warn("join failed, will go on trying", "address", a, "err", joinTrouble(errs[i], a))
 		}
 	}
 }

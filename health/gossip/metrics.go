@@ -2,7 +2,6 @@ package gossip
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -70,7 +69,7 @@ func (m *metrics) join(err error) {
 }
 
 // kindLabel is one of 256.
-func kindLabel(kind byte) string { return strconv.Itoa(int(kind)) }
+func kindLabel(kind byte) string { return health.MessageKind(kind).String() }
 
 func (m *metrics) counters() []*prometheus.CounterVec {
 	return []*prometheus.CounterVec{m.sent, m.received, m.dropped, m.refused, m.joins}
