@@ -35,6 +35,8 @@ type Node struct {
 	Gateway []netip.AddrPort
 	API     netip.AddrPort // loopback only
 
+	Trusted []netip.Prefix // load balancers before the gateway
+
 	Seeds  []string // host:port of other nodes' gossip
 	Voters []Voter  // ordered by name
 
@@ -71,17 +73,18 @@ type listenKeys struct {
 type keyKeys struct{ gossip, certificate, key, ca string }
 
 type nodeKeys struct {
-	name   string
-	region string
-	roles  strict.At[[]strict.At[string]]
-	world  string
-	data   string
-	geo    []string
-	listen listenKeys
-	seeds  []string
-	voters strict.At[[]strict.Named[string]]
-	keys   keyKeys
-	timing Timing
+	name    string
+	region  string
+	roles   strict.At[[]strict.At[string]]
+	world   string
+	data    string
+	geo     []string
+	listen  listenKeys
+	trusted []netip.Prefix
+	seeds   []string
+	voters  strict.At[[]strict.Named[string]]
+	keys    keyKeys
+	timing  Timing
 }
 
 const maxList = 64
@@ -168,6 +171,8 @@ var object = strict.Object[nodeKeys]{
 	strict.Required("data", "directory for state, made with mode 0700 if it is not there", path, func(n *nodeKeys) *string { return &n.data }),
 	strict.Optional("geo", "MaxMind-format files that place clients; none: the embedded country database", "", strict.OneOrList(path, maxList),
 		func(n *nodeKeys) *[]string { return &n.geo }),
+	strict.Optional("trusted", "networks of load balancers before the gateway, whose word on clients is taken and who may send for many", "",
+		strict.OneOrList(strict.Prefix(), maxList), func(n *nodeKeys) *[]netip.Prefix { return &n.trusted }),
 	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
 	strict.Optional("seeds", "gossip addresses of some other nodes, by which this one finds the mesh", "", strict.List(hostPort, maxList),
 		func(n *nodeKeys) *[]string { return &n.seeds }),
@@ -207,7 +212,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	n := &Node{
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
-		DNS: l.dns.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value,
+		DNS: l.dns.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
 		Seeds: k.seeds, Timing: k.timing,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 	}
