@@ -268,7 +268,8 @@ func (h *Host) openAPI(o Options) error {
 }
 
 // propose brings the definitions of a reloaded world to the voters. At a start only the very first world is proposed: a
-// node that comes back with an old one must not undo what others decided since.
+// node that comes back with an old one must not undo what others decided since. It is the leader who proposes that, for a
+// leader's log holds all that was ever decided.
 func (h *Host) propose(ctx context.Context) {
 	if h.replica == nil || !h.cfg.Roles.Has(health.RoleControl) || h.abstains != "" {
 		return
@@ -276,6 +277,7 @@ func (h *Host) propose(ctx context.Context) {
 	ticker := time.NewTicker(proposeEvery)
 	defer ticker.Stop()
 	var wanted *control.Definitions
+	empty := 0 // ticks for which this node has led voters that know no definitions
 	for {
 		select {
 		case <-ctx.Done():
@@ -285,7 +287,12 @@ func (h *Host) propose(ctx context.Context) {
 		case <-ticker.C:
 		}
 		state := h.replica.State()
-		if wanted == nil && h.replica.Status().Leader != "" && state.Generation() == 0 {
+		if h.replica.Status().Leader == h.cfg.Name && state.Generation() == 0 {
+			empty++
+		} else {
+			empty = 0
+		}
+		if wanted == nil && empty >= emptyTicks {
 			wanted = &h.world.Load().Definitions
 		}
 		if wanted == nil || state != nil && state.Generation() > 0 && state.Digest() == wanted.Digest() {
@@ -306,6 +313,10 @@ func (h *Host) propose(ctx context.Context) {
 }
 
 const proposeEvery = 500 * time.Millisecond
+
+// emptyTicks is how long a leader must know of no definitions: one that has just been elected may not have applied the
+// log yet.
+const emptyTicks = 2
 
 func recordOf(records []node.Record, name string) []byte {
 	for _, r := range records {
