@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 //	get URL HOST                  makes an HTTP request
 //	unpack                        writes deploy/example here, and *.in as *.yaml, with the ports of this script
 //	damage FILE                   overwrites a file with garbage
+//	mark                          notes the time for by
+//	by DURATION COMMAND… -> REGEXP       as within, but counted from the last mark
 //	within DURATION COMMAND… -> REGEXP   repeats ask, get or meridian until what they print matches
 func TestScripts(t *testing.T) {
 	if testing.Short() {
@@ -48,7 +50,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "signal": sendSignal, "ended": ended, "ask": ask, "get": get, "within": within,
+			"start": start, "signal": sendSignal, "ended": ended, "ask": ask, "get": get, "within": within, "by": by, "mark": mark,
 			"unpack": unpack, "damage": damage,
 		},
 	})
@@ -70,6 +72,7 @@ func setup(env *testscript.Env) error {
 		}
 		env.Setenv("MERIDIAN_ENDPOINT", fmt.Sprintf("http://127.0.0.1:%d", demo.APIPort+offset))
 		env.Values["running"] = make(map[string]*exec.Cmd)
+		env.Values["mark"] = new(time.Time)
 		env.Defer(func() {
 			for _, c := range env.Values["running"].(map[string]*exec.Cmd) {
 				_ = c.Process.Signal(syscall.SIGCONT) // it may have ended, which is fine
@@ -236,7 +239,18 @@ func fetch(args []string) (string, error) {
 	return b.String(), nil
 }
 
-func within(ts *testscript.TestScript, neg bool, args []string) {
+func mark(ts *testscript.TestScript, neg bool, args []string) {
+	*ts.Value("mark").(*time.Time) = time.Now()
+}
+
+func within(ts *testscript.TestScript, neg bool, args []string) { repeat(ts, neg, args, time.Now()) }
+
+func by(ts *testscript.TestScript, neg bool, args []string) {
+	repeat(ts, neg, args, *ts.Value("mark").(*time.Time))
+}
+
+// repeat runs a command until what it prints matches, for a time from begin on.
+func repeat(ts *testscript.TestScript, neg bool, args []string, begin time.Time) {
 	if len(args) < 4 || args[len(args)-2] != "->" {
 		ts.Fatalf("usage: within DURATION ask|get|meridian ARGS… -> REGEXP")
 	}
@@ -244,7 +258,6 @@ func within(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	want := regexp.MustCompile(args[len(args)-1])
 	command, last := args[1:len(args)-2], ""
-	begin := time.Now()
 	for time.Since(begin) < limit {
 		switch command[0] {
 		case "ask":
