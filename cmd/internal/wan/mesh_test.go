@@ -15,11 +15,14 @@ import (
 
 const everyone = "n1 n2 n3 n4 n5"
 
+// joinedBy is when all know all: the loss can eat a broadcast, and the next exchange of states brings it.
+const joinedBy = 90 * time.Second
+
 func TestJoin(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
-		w.want("after 20 s", everyone, w.nodes...)
+		time.Sleep(joinedBy)
+		w.want("in time", everyone, w.nodes...)
 		if t.Failed() {
 			return
 		}
@@ -50,7 +53,7 @@ func TestJoin(t *testing.T) {
 func TestLeaveAndCrash(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		if err := w.nodes[4].Leave(5 * time.Second); err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +75,7 @@ func TestPartition(t *testing.T) {
 		t.Run(seeds, func(t *testing.T) {
 			inBubble(t, ocean, func(t *testing.T, w *world) {
 				w.five(func(c *gossip.Config) { c.Seeds = []string{seeds} })
-				time.Sleep(20 * time.Second)
+				time.Sleep(joinedBy)
 				w.want("at first", everyone, w.nodes...)
 
 				w.network.Cut(w.hosts(0, 2), w.hosts(2, 5))
@@ -111,7 +114,7 @@ func TestPartitionStays(t *testing.T) {
 func TestOneWayCut(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		w.network.CutOneWay(w.hosts(0, 1), w.hosts(1, 2))
 		time.Sleep(3 * time.Minute)
 		w.want("n1 can't reach n2, but others can", everyone, w.nodes...)
@@ -193,7 +196,7 @@ func TestCertificateEnds(t *testing.T) {
 func TestRestartElsewhere(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		w.nodes[4].host.Crash()
 		again := w.start(w.host(6), "n5", nil) // at once, while the others still think it alive
 		// 18 s until the old address counts as dead, 5 s more, and an exchange of states. Without
@@ -223,12 +226,12 @@ func TestRestartElsewhere(t *testing.T) {
 func TestRestartInPlace(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		w.nodes[4].host.Crash()
 		w.nodes[4].Close()
 		again := w.start(w.nodes[4].host, "n5", nil)
-		time.Sleep(20 * time.Second)
-		w.want("20 s later", everyone, append(w.nodes[:4:4], again)...)
+		time.Sleep(joinedBy)
+		w.want("in time", everyone, append(w.nodes[:4:4], again)...)
 	})
 }
 
@@ -253,7 +256,7 @@ func TestStates(t *testing.T) {
 func TestMessages(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		const sent = 1000
 		large := bytes.Repeat([]byte("verdict "), 40_000) // 320 kB
 		begin := time.Now()
@@ -306,7 +309,7 @@ func TestMessages(t *testing.T) {
 func TestSilentPeer(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(20 * time.Second)
+		time.Sleep(joinedBy)
 		w.network.Cut(w.hosts(0, 1), w.hosts(1, 2))
 		large := make([]byte, gossip.PacketSize+1)
 		full := 0
