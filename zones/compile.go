@@ -50,6 +50,9 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		p.zones[zone.Apex] = zone
 	}
 	p.Targets = c.targets()
+	if n := len(p.Targets); n > health.MaxVector {
+		return nil, fmt.Errorf("checks: %d targets (one for each address of a checked endpoint), at most %d are probed", n, health.MaxVector)
+	}
 	p.Digest = p.sum()
 	return p, nil
 }

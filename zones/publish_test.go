@@ -398,6 +398,25 @@ func mustWire(t testing.TB, name string) []byte {
 	return wire
 }
 
+// A vantage can't say more verdicts than its peers remember, so a world with more targets is refused.
+func TestTooManyTargets(t *testing.T) {
+	w := World{Checks: []Check{{Name: "c", Kind: health.KindTCP, Port: 80, Interval: time.Second}}, Regions: []Region{{ID: "eu"}}}
+	pool := Pool{Name: "p", Policy: Failover, Check: "c", TTL: 30 * time.Second}
+	address := netip.MustParseAddr("10.0.0.0")
+	for i := range health.MaxVector + 1 {
+		address = address.Next()
+		pool.Members = append(pool.Members, Member{Endpoint: fmt.Sprint("e", i), Region: "eu", Address: [2]netip.Addr{address}})
+	}
+	w.Pools = []Pool{pool}
+	if _, err := w.Compile(testTable(t), nil); err == nil || !strings.Contains(err.Error(), "20001 targets") {
+		t.Errorf("Compile of %d targets: %v, want an error that says so", len(pool.Members), err)
+	}
+	w.Pools[0].Members = pool.Members[1:]
+	if _, err := w.Compile(testTable(t), nil); err != nil {
+		t.Errorf("Compile of %d targets: %v", len(pool.Members)-1, err)
+	}
+}
+
 func TestNegativeTTLOfASteeredName(t *testing.T) {
 	plan := planOf(t, worldOf(t, demoFiles(t)))
 	zone, _ := plan.Zone(mustWire(t, "example.com."))
