@@ -49,6 +49,7 @@ var house = []room{
 	{"zones", pure, []string{"geo", "geo/rtt", "health", "health/control", "zones/strict"}, "it compiles what the pure packages decide"},
 	{"dns/siphash", pure, nil, "a hash knows nothing of what it hashes"},
 	{"dns/cookie", pure, []string{"dns/siphash"}, "a cookie is a function of secret, client and time"},
+	{"dns/rrl", pure, []string{"dns/siphash"}, "what is too much follows from answers and time"},
 	{"dns/wire", pure, []string{"geo", "zones"}, "an answer is a function of query and snapshot"},
 	{"dns/server", edge, []string{"dns/wire", "geo", "zones"}, "sockets feed wire.Answer and nothing else"},
 	{"gateway/echo", edge, []string{"gateway/head"}, "the demo's service is no part of the gateway"},
