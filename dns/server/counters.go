@@ -47,7 +47,7 @@ var queryTypes = [...]string{
 
 var rcodeNames = [...]string{
 	wire.NoError: "NOERROR", wire.FormErr: "FORMERR", wire.ServFail: "SERVFAIL", wire.NXDomain: "NXDOMAIN",
-	wire.NotImp: "NOTIMP", wire.Refused: "REFUSED", wire.BadVers: "BADVERS",
+	wire.NotImp: "NOTIMP", wire.Refused: "REFUSED", wire.BadVers: "BADVERS", wire.BadCookie: "BADCOOKIE",
 }
 
 // counters are what one worker counts. It alone writes them, so no cache line goes from one processor to another but

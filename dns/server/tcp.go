@@ -115,7 +115,9 @@ func (s *Server) answerTCP(out, query []byte, from netip.Addr) (_ []byte, ok boo
 	}()
 	start := len(out)
 	snapshot := s.config.Snapshot()
-	out, outcome := wire.Answer(append(out, 0, 0), snapshot, query, from, wire.MaxMessage, rand.Uint32())
+	out, outcome := wire.Answer(append(out, 0, 0), snapshot, nil, &wire.Request{
+		Query: query, Source: from, Limit: wire.MaxMessage, Random: rand.Uint32(), Stream: true,
+	})
 	size := len(out) - start - lengthSize
 	s.tcp.count(snapshot, outcome, len(query), size)
 	binary.BigEndian.PutUint16(out[start:], uint16(size))

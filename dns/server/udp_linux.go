@@ -148,7 +148,9 @@ func (w *udpWorker) answer(snapshot *zones.Snapshot) {
 		w.counters.drop(dropPort)
 		return
 	}
-	answer, outcome := wire.Answer(w.answers[w.replies][:0:wire.MaxUDP], snapshot, query, from, wire.MaxUDP, rand.Uint32())
+	answer, outcome := wire.Answer(w.answers[w.replies][:0:wire.MaxUDP], snapshot, nil, &wire.Request{
+		Query: query, Source: from, Limit: wire.MaxUDP, Random: rand.Uint32(),
+	})
 	w.counters.count(snapshot, outcome, len(query), len(answer))
 	if len(answer) == 0 {
 		return

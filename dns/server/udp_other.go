@@ -66,7 +66,9 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		return
 	}
 	snapshot := s.config.Snapshot()
-	answer, outcome := wire.Answer(w.answers[:0], snapshot, query, from.Addr().Unmap().WithZone(""), wire.MaxUDP, rand.Uint32())
+	answer, outcome := wire.Answer(w.answers[:0], snapshot, nil, &wire.Request{
+		Query: query, Source: from.Addr().Unmap().WithZone(""), Limit: wire.MaxUDP, Random: rand.Uint32(),
+	})
 	w.counters.count(snapshot, outcome, len(query), len(answer))
 	if len(answer) == 0 {
 		return

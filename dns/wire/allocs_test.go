@@ -11,7 +11,7 @@ import (
 
 // The race detector allocates, so that this can't be counted under it.
 func TestAnswerAllocatesNothing(t *testing.T) {
-	s := snapshot(t)
+	s, id := snapshot(t), identity(t)
 	buffer := make([]byte, 0, wire.MaxMessage)
 	for seed := range uint64(2_000) {
 		rnd := rand.New(rand.NewPCG(seed, 2))
@@ -20,8 +20,8 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		random := rnd.Uint32()
-		allocs := testing.AllocsPerRun(1, func() { wire.Answer(buffer, s, query, from, wire.MaxUDP, random) })
+		r := randomRequest(rnd, query, from)
+		allocs := testing.AllocsPerRun(1, func() { wire.Answer(buffer, s, id, r) })
 		if allocs != 0 {
 			t.Fatalf("seed %d: Answer allocates %v times for %v", seed, allocs, q)
 		}

@@ -118,7 +118,7 @@ func ask(t *testing.T, s *zones.Snapshot, words []string) string {
 	if err != nil {
 		t.Fatalf("%v: %v", words, err)
 	}
-	answer, out := wire.Answer(nil, s, query, from, limit, uint32(random*math.MaxUint32))
+	answer, out := answerTo(nil, s, query, from, limit, uint32(random*math.MaxUint32))
 	return text(t, s, answer, out)
 }
 

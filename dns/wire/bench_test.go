@@ -10,7 +10,7 @@ import (
 )
 
 func BenchmarkAnswer(b *testing.B) {
-	s := snapshot(b)
+	s, id := snapshot(b), identity(b)
 	subnet := netip.MustParsePrefix("5.1.2.0/24")
 	for _, bench := range []struct {
 		name   string
@@ -18,14 +18,16 @@ func BenchmarkAnswer(b *testing.B) {
 		qtype  uint16
 		edns   bool
 		subnet bool
+		cookie bool
 	}{
-		{"static", "mail.example.com.", dns.TypeA, true, false},
-		{"wildcard", "some.name.wild.example.com.", dns.TypeA, true, false},
-		{"NXDOMAIN", "no.such.name.example.com.", dns.TypeA, true, false},
-		{"referral", "host.lab.example.com.", dns.TypeA, true, false},
-		{"CNAME", "www.example.com.", dns.TypeA, true, false},
-		{"steered", "api.example.com.", dns.TypeA, false, false},
-		{"steered with subnet", "api.example.com.", dns.TypeA, true, true},
+		{"static", "mail.example.com.", dns.TypeA, true, false, false},
+		{"wildcard", "some.name.wild.example.com.", dns.TypeA, true, false, false},
+		{"NXDOMAIN", "no.such.name.example.com.", dns.TypeA, true, false, false},
+		{"referral", "host.lab.example.com.", dns.TypeA, true, false, false},
+		{"CNAME", "www.example.com.", dns.TypeA, true, false, false},
+		{"steered", "api.example.com.", dns.TypeA, false, false, false},
+		{"steered with subnet", "api.example.com.", dns.TypeA, true, true, false},
+		{"steered with cookie", "api.example.com.", dns.TypeA, true, false, true},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			q := new(dns.Msg)
@@ -36,14 +38,18 @@ func BenchmarkAnswer(b *testing.B) {
 			if bench.subnet {
 				q.IsEdns0().Option = append(q.IsEdns0().Option, subnetOption(subnet))
 			}
+			if bench.cookie {
+				q.IsEdns0().Option = append(q.IsEdns0().Option, goodCookie(european))
+			}
 			query, err := q.Pack()
 			if err != nil {
 				b.Fatal(err)
 			}
 			buffer := make([]byte, 0, wire.MaxUDP)
 			b.ReportAllocs()
-			for i := uint32(0); b.Loop(); i += 1 << 20 {
-				wire.Answer(buffer, s, query, european, wire.MaxUDP, i)
+			r := wire.Request{Query: query, Source: european, Limit: wire.MaxUDP, Now: uint32(now.Unix())}
+			for ; b.Loop(); r.Random += 1 << 20 {
+				wire.Answer(buffer, s, id, &r)
 			}
 		})
 	}

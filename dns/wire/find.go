@@ -15,6 +15,8 @@ type answer struct {
 	message  message
 	out      Outcome
 
+	zone          *zones.ZoneData // of the question; nil: none of ours
+	wildcard      bool            // a wildcard made the answer
 	authoritative bool
 	scope         int // of the client subnet (RFC 7871, section 7.2.1); 0: the answer is the same for every client
 	extended      infoCode
@@ -48,10 +50,12 @@ func (a *answer) find() {
 		a.out.RCode, a.extended = Refused, infoNotAuthoritative
 		return
 	}
+	a.zone = zone
 	o := owner{a.query.name(), atQuestion}
 	var passed [zones.MaxAliases][]byte
 	for aliases := 0; ; aliases++ {
 		match := zone.Find(o.name)
+		a.wildcard = a.wildcard || match.Wildcard
 		if match.Name == nil {
 			a.authoritative, a.out.RCode = true, NXDomain
 			a.negative(zone, &zone.Negative, o)

@@ -21,18 +21,20 @@ type message struct {
 	bytes  []byte
 	start  int // of the message in bytes
 	body   int // where its records begin in bytes
+	limit  int // bytes that the message may have
 	room   int // bytes that records may still take: the OPT record has its place already
 	counts [3]uint16
 	full   bool // something did not fit, so the client is to ask again over TCP
 }
 
 // begin appends the header, which end completes, and the question.
-func (m *message) begin(dst []byte, q *query, limit int) {
+func (m *message) begin(dst []byte, q *query) {
 	m.start = len(dst)
 	m.bytes = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 	m.bytes = append(m.bytes, q.question...)
 	m.body = len(m.bytes)
-	m.room = q.edns.limit(limit) - (m.body - m.start) - q.edns.length()
+	m.limit = q.edns.limit(q.request.Limit)
+	m.room = m.limit - (m.body - m.start) - q.edns.length()
 }
 
 // offset is where the next record will stand in the message.
@@ -75,13 +77,13 @@ func (m *message) addRaw(section int, records []byte, count uint16) {
 // truncate takes all records out again: a client that asks over TCP has no use for some of them (RFC 2181, section 9).
 func (m *message) truncate() {
 	m.bytes = m.bytes[:m.body]
-	m.counts = [3]uint16{}
+	m.counts, m.full = [3]uint16{}, true
 }
 
 // end appends the OPT record and completes the header.
 func (m *message) end(q *query, rcode uint16, authoritative bool, scope int, extended infoCode) {
 	if q.edns.present {
-		m.bytes = q.edns.appendOPT(m.bytes, rcode, scope, extended)
+		m.bytes = q.edns.appendOPT(m.bytes, m.start, m.limit, rcode, scope, extended)
 		m.counts[sectionAdditional]++
 	}
 	flags := flagQR | q.flags&(maskOpcode|flagRD|flagCD) | rcode&15

@@ -6,8 +6,9 @@ const (
 	headerSize = 12
 	maxName    = 255
 
-	classIN  = 1
-	classANY = 255
+	classIN    = 1
+	classCHAOS = 3
+	classANY   = 255
 )
 
 // Bits of the second word of a header.
@@ -25,6 +26,7 @@ const (
 const (
 	typeCNAME  = 5
 	typeA      = 1
+	typeTXT    = 16
 	typeAAAA   = 28
 	typeOPT    = 41
 	typeDS     = 43
@@ -36,6 +38,9 @@ const (
 
 // A query is a query as far as it could be read.
 type query struct {
+	request  Request // a copy, so that the caller's can stay on its stack
+	identity *Identity
+
 	id       uint16
 	flags    uint16
 	question []byte // as it came; nil where it could not be read
@@ -71,7 +76,15 @@ func (q *query) readBody(b []byte) {
 		q.fault = NotImp
 		return
 	}
-	if binary.BigEndian.Uint16(b[4:]) != 1 {
+	switch binary.BigEndian.Uint16(b[4:]) {
+	case 0:
+		q.readRecords(b, headerSize)
+		if q.fault == NoError && q.edns.cookie == nil {
+			q.fault = FormErr
+		}
+		return // with a cookie, it is that which the client asks for (RFC 7873, section 5.4)
+	case 1:
+	default:
 		q.fault = FormErr // RFC 9619
 		return
 	}
@@ -84,7 +97,7 @@ func (q *query) readBody(b []byte) {
 	if q.fault == NoError {
 		q.fault, q.faultInfo = judgeType(q.qtype)
 	}
-	if q.fault == NoError && q.class != classIN && q.class != classANY {
+	if q.fault == NoError && q.class != classIN && q.class != classCHAOS && q.class != classANY {
 		q.fault, q.faultInfo = Refused, infoNotAuthoritative
 	}
 }
@@ -135,7 +148,7 @@ func judgeType(qtype uint16) (rcode uint16, info infoCode) {
 	case qtype == typeOPT:
 		return FormErr, infoNone
 	case qtype == typeAXFR || qtype == typeIXFR:
-		return Refused, infoNone
+		return Refused, infoProhibited
 	case qtype >= 128 && qtype < typeANY: // RFC 6895, section 3.1: no types of data
 		return NotImp, infoNone
 	}

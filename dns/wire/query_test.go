@@ -63,7 +63,7 @@ func TestQuery(t *testing.T) {
 		{"opcode 15", header(0x7800, 0, 0, 0, 0), "NOTIMP f804"},
 
 		{"no question", header(0x0100, 0, 0, 0, 0), "FORMERR 8101"},
-		{"no question but an OPT record", header(0, 0, 0, 0, 1) + opt, "FORMERR 8001"},
+		{"no question but an OPT record", header(0, 0, 0, 0, 1) + opt, "FORMERR 8001 opt"},
 		{"two questions", header(0, 2, 0, 0, 0) + mailA + mailA, "FORMERR 8001"},
 		{"a question that is not there", header(0, 1, 0, 0, 0), "FORMERR 8001"},
 		{"a name without end", header(0, 1, 0, 0, 0) + "\x04mail", "FORMERR 8001"},
@@ -93,7 +93,8 @@ func TestQuery(t *testing.T) {
 		{"version 1 twice", header(0, 1, 0, 0, 2) + mailA + opt[:6] + "\x01" + opt[7:] + opt, "FORMERR 8001 question opt"},
 		{"a bad class does not hide a bad version", header(0, 1, 0, 0, 1) + "\x00\x00\x01\x00\x03" + opt[:6] + "\x01" + opt[7:], "BADVERS 8000 question opt"},
 		{"an extended rcode means nothing in a query", header(0, 1, 0, 0, 1) + mailA + opt[:5] + "\x05" + opt[6:], "NOERROR 8400 question answer opt"},
-		{"DO is copied, the bits beside it are not", header(0, 1, 0, 0, 1) + mailA + opt[:7] + "\xFF\xFF" + opt[9:], "NOERROR 8400 question answer opt do"},
+		{"DO and CO are copied, the bits beside them are not", header(0, 1, 0, 0, 1) + mailA + opt[:7] + "\xFF\xFF" + opt[9:], "NOERROR 8400 question answer opt do co"},
+		{"CO without DO", header(0, 1, 0, 0, 1) + mailA + opt[:7] + "\x40\x00" + opt[9:], "NOERROR 8400 question answer opt"},
 		{"options that are not known", header(0, 1, 0, 0, 1) + mailA + withOptions(option(99, "")+option(12, "padding")), "NOERROR 8400 question answer opt"},
 		{"an option that ends early", header(0, 1, 0, 0, 1) + mailA + withOptions("\x00\x63\x00\x02\x01"), "FORMERR 8001 question opt"},
 		{"half an option's head", header(0, 1, 0, 0, 1) + mailA + withOptions("\x00\x63\x00"), "FORMERR 8001 question opt"},
@@ -115,7 +116,7 @@ func TestQuery(t *testing.T) {
 		{"three bytes of option", subnetQuery("\x00\x01\x00"), "FORMERR 8001 question opt"},
 		{"two subnets", header(0, 1, 0, 0, 1) + mailA + withOptions(option(8, "\x00\x01\x00\x00")+option(8, "\x00\x01\x00\x00")), "FORMERR 8001 question opt"},
 	} {
-		answer, _ := wire.Answer(nil, s, []byte(test.query), european, wire.MaxUDP, 0)
+		answer, _ := answerTo(nil, s, []byte(test.query), european, wire.MaxUDP, 0)
 		if got := describe(answer, test.query); got != test.want {
 			t.Errorf("%s: Answer(%x) = %q, want %q", test.reason, test.query, got, test.want)
 		}
@@ -147,8 +148,14 @@ func describe(b []byte, query string) string {
 	if b[11] == 1 {
 		parts = append(parts, "opt")
 		rcode |= uint16(rest[5]) << 4
-		if rest[7] == 0x80 {
+		if rest[7]&0x80 != 0 {
 			parts = append(parts, "do")
+		}
+		if rest[7]&0x40 != 0 {
+			parts = append(parts, "co")
+		}
+		if rest[7]&0x3F != 0 || rest[8] != 0 {
+			parts = append(parts, "other flags")
 		}
 		if options := rest[11:]; len(options) > 0 && options[1] == 8 {
 			parts = append(parts, "subnet")
@@ -170,10 +177,10 @@ func TestAnswerKeepsToTheLimit(t *testing.T) {
 	const big = "\x03big\x07example\x03com\x00\x00\x10\x00\x01"
 	query := []byte(header(0, 1, 0, 0, 1) + big + withOptions(option(8, "\x00\x01\x18\x00\x05\x01\x02")))
 	size := query[12+len(big)+3:]
-	whole, _ := wire.Answer(nil, s, query, european, wire.MaxMessage, 0)
+	whole, _ := answerTo(nil, s, query, european, wire.MaxMessage, 0)
 	for limit := 512; limit < 2*len(whole); limit++ {
 		binary.BigEndian.PutUint16(size, uint16(limit))
-		answer, out := wire.Answer(nil, s, query, european, 4096, 0)
+		answer, out := answerTo(nil, s, query, european, 4096, 0)
 		if len(answer) > limit || out.Truncated != (limit < len(whole)) {
 			t.Fatalf("Answer has %d bytes, truncated %v; the limit is %d, the whole has %d", len(answer), out.Truncated, limit, len(whole))
 		}
@@ -182,12 +189,12 @@ func TestAnswerKeepsToTheLimit(t *testing.T) {
 
 func TestAnswerAppends(t *testing.T) {
 	s, query := snapshot(t), []byte(subnetQuery("\x00\x01\x18\x00\x05\x01\x02"))
-	alone, _ := wire.Answer(nil, s, query, european, wire.MaxUDP, 0)
-	behind, _ := wire.Answer([]byte("before"), s, query, european, wire.MaxUDP, 0)
+	alone, _ := answerTo(nil, s, query, european, wire.MaxUDP, 0)
+	behind, _ := answerTo([]byte("before"), s, query, european, wire.MaxUDP, 0)
 	if want := "before" + string(alone); string(behind) != want {
 		t.Errorf("Answer behind other bytes = %x, want %x", behind, want)
 	}
-	dropped, out := wire.Answer([]byte("before"), s, []byte("short"), european, wire.MaxUDP, 0)
+	dropped, out := answerTo([]byte("before"), s, []byte("short"), european, wire.MaxUDP, 0)
 	if string(dropped) != "before" || out.Drop != wire.DropShort {
 		t.Errorf("Answer to no query = %q, %v, want dst as it was", dropped, out)
 	}
@@ -195,7 +202,7 @@ func TestAnswerAppends(t *testing.T) {
 
 func TestAnswerWithoutSnapshot(t *testing.T) {
 	query := header(0x0100, 1, 0, 0, 1) + mailA + opt
-	answer, out := wire.Answer(nil, nil, []byte(query), european, wire.MaxUDP, 0)
+	answer, out := answerTo(nil, nil, []byte(query), european, wire.MaxUDP, 0)
 	if got, want := describe(answer, query), "SERVFAIL 8102 question opt"; got != want || out.RCode != wire.ServFail {
 		t.Errorf("Answer without a snapshot = %q, %v, want %q", got, out, want)
 	}

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"encoding/hex"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // TestTwin asks Answer and its twin random questions near the names of the zones.
 func TestTwin(t *testing.T) {
-	s := snapshot(t)
+	s, id := snapshot(t), identity(t)
 	w := twin{s, s.Plan.World}
 	count := 40_000
 	if testing.Short() {
@@ -29,15 +30,12 @@ func TestTwin(t *testing.T) {
 		if err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
-		limit, random := wire.MaxUDP, rnd.Uint32()
-		if rnd.IntN(4) == 0 {
-			limit = wire.MaxMessage
-		}
-		got, out := wire.Answer(nil, s, query, from, limit, random)
-		m := checkForm(t, query, got, limit)
-		want := w.answer(q, from, limit, random)
+		r := randomRequest(rnd, query, from)
+		got, out := wire.Answer(nil, s, id, r)
+		m := checkForm(t, query, got, r.Limit)
+		want := w.answer(q, id, r)
 		if gotText, wantText := comparable(m), comparable(want); gotText != wantText {
-			t.Fatalf("seed %d: from %v limit %d: %v\ngot:\n%s\nwant:\n%s", seed, from, limit, q, gotText, wantText)
+			t.Fatalf("seed %d: %+v: %v\ngot:\n%s\nwant:\n%s", seed, r, q, gotText, wantText)
 		}
 		if int(out.RCode) != want.Rcode || out.Truncated != want.Truncated || out.Type != q.Question[0].Qtype {
 			t.Fatalf("seed %d: outcome %+v of %v", seed, out, want)
@@ -47,7 +45,7 @@ func TestTwin(t *testing.T) {
 			seen[31]++
 		}
 	}
-	for _, kind := range []int{wire.NoError, wire.NXDomain, wire.Refused, 31} {
+	for _, kind := range []int{wire.NoError, wire.NXDomain, wire.Refused, wire.FormErr, wire.BadCookie, 31} {
 		if seen[kind] < count/100 {
 			t.Errorf("%d of %d answers were of kind %d: the questions are not varied enough", seen[kind], count, kind)
 		}
@@ -95,7 +93,7 @@ var randomTypes = []uint16{
 }
 
 func randomQuery(rnd *rand.Rand, world *zones.World) (*dns.Msg, netip.Addr) {
-	q := new(dns.Msg)
+	q, from := new(dns.Msg), randomSubnet(rnd).Addr()
 	q.SetQuestion(randomName(rnd, world), randomTypes[rnd.IntN(len(randomTypes))])
 	q.Id = uint16(rnd.Uint32())
 	q.RecursionDesired, q.CheckingDisabled = rnd.IntN(2) == 0, rnd.IntN(2) == 0
@@ -111,8 +109,54 @@ func randomQuery(rnd *rand.Rand, world *zones.World) (*dns.Msg, netip.Addr) {
 		if rnd.IntN(4) == 0 {
 			opt.Option = append(opt.Option, &dns.EDNS0_PADDING{Padding: make([]byte, rnd.IntN(9))})
 		}
+		if rnd.IntN(4) == 0 {
+			opt.Option = append(opt.Option, &dns.EDNS0_NSID{Code: dns.EDNS0NSID})
+		}
+		if rnd.IntN(4) == 0 {
+			opt.Option = append(opt.Option, &dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE, Timeout: uint16(rnd.IntN(8) / 7)})
+		}
+		for range rnd.IntN(3) {
+			opt.Option = append(opt.Option, randomCookie(rnd, from))
+		}
+		opt.SetCo(rnd.IntN(4) == 0)
+		rnd.Shuffle(len(opt.Option), func(i, j int) { opt.Option[i], opt.Option[j] = opt.Option[j], opt.Option[i] })
 	}
-	return q, randomSubnet(rnd).Addr()
+	if q.Question[0].Qclass == dns.ClassCHAOS && rnd.IntN(2) == 0 {
+		q.Question[0].Name, q.Question[0].Qtype = []string{"ID.server.", "version.bind."}[rnd.IntN(2)], []uint16{dns.TypeTXT, dns.TypeANY, dns.TypeA}[rnd.IntN(3)]
+	}
+	return q, from
+}
+
+func randomRequest(rnd *rand.Rand, query []byte, from netip.Addr) *wire.Request {
+	r := &wire.Request{
+		Query: query, Source: from, Limit: wire.MaxUDP, Random: rnd.Uint32(), Now: uint32(now.Unix()),
+		RequireCookie: rnd.IntN(4) == 0, Truncate: rnd.IntN(8) == 0,
+	}
+	if rnd.IntN(4) == 0 {
+		r.Limit, r.Stream, r.Encrypted, r.Keepalive = wire.MaxMessage, true, rnd.IntN(2) == 0, uint16(rnd.IntN(2)*100)
+	}
+	return r
+}
+
+// goodCookie is what a client sends that was answered before.
+func goodCookie(from netip.Addr) *dns.EDNS0_COOKIE {
+	b := secrets.Append(nil, [8]byte{1, 2, 3}, from, uint32(now.Unix()))
+	return &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(b)}
+}
+
+// randomCookie is good, old, foreign, of the client alone or malformed.
+func randomCookie(rnd *rand.Rand, from netip.Addr) *dns.EDNS0_COOKIE {
+	made := uint32(now.Unix()) - rnd.Uint32N(4000)
+	b := secrets.Append(nil, [8]byte{byte(rnd.Uint32())}, from, made)
+	switch rnd.IntN(6) {
+	case 0:
+		b = b[:8]
+	case 1:
+		b[rnd.IntN(len(b))] ^= 1
+	case 2:
+		b = append(b, make([]byte, 24)...)[:rnd.IntN(48)]
+	}
+	return &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(b)}
 }
 
 func randomSubnet(rnd *rand.Rand) netip.Prefix {
@@ -163,13 +207,16 @@ func randomName(rnd *rand.Rand, world *zones.World) string {
 
 // FuzzAnswer sends arbitrary bytes. An answer must be one that the library can read, and that keeps to the limit.
 func FuzzAnswer(f *testing.F) {
-	s := snapshot(f)
+	s, id := snapshot(f), identity(f)
 	f.Fuzz(func(t *testing.T, query []byte, udp bool, random uint32) {
 		limit := wire.MaxMessage
 		if udp {
 			limit = wire.MaxUDP
 		}
-		answer, out := wire.Answer(nil, s, query, european, limit, random)
+		answer, out := wire.Answer(nil, s, id, &wire.Request{
+			Query: query, Source: european, Limit: limit, Random: random, Now: uint32(now.Unix()),
+			Stream: !udp, Encrypted: !udp, Keepalive: 100, RequireCookie: random%2 == 0, Truncate: random%8 == 1,
+		})
 		if out.Drop != wire.Answered {
 			if len(answer) > 0 {
 				t.Fatalf("Answer(%x) = %x, dropped as %v", query, answer, out.Drop)

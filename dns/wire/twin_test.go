@@ -1,12 +1,14 @@
 package wire_test
 
 import (
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/dns/cookie"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -18,27 +20,28 @@ type twin struct {
 	world    *zones.World
 }
 
-func (w twin) answer(q *dns.Msg, from netip.Addr, limit int, random uint32) *dns.Msg {
+func (w twin) answer(q *dns.Msg, id *wire.Identity, r *wire.Request) *dns.Msg {
 	m := new(dns.Msg)
 	m.SetReply(q)
 	m.CheckingDisabled = q.CheckingDisabled
 	opt := q.IsEdns0()
-	client := zones.Client{Source: from}
+	client := zones.Client{Source: r.Source}
 	var subnet *dns.EDNS0_SUBNET
+	var said options
 	if opt != nil {
 		m.SetEdns0(wire.MaxUDP, opt.Do())
-		for _, o := range opt.Option {
-			if o, ok := o.(*dns.EDNS0_SUBNET); ok {
-				echo := *o
-				subnet = &echo
-				m.IsEdns0().Option = append(m.IsEdns0().Option, subnet)
-				address, _ := netip.AddrFromSlice(o.Address)
-				if o.Family == 1 {
-					address = address.Unmap()
-				}
-				client.Subnet = netip.PrefixFrom(address, int(o.SourceNetmask))
+		said = w.options(opt, id, r)
+		if subnet = said.subnet; subnet != nil {
+			address, _ := netip.AddrFromSlice(subnet.Address)
+			if subnet.Family == 1 {
+				address = address.Unmap()
 			}
+			client.Subnet = netip.PrefixFrom(address, int(subnet.SourceNetmask))
 		}
+		if opt.Co() && opt.Do() {
+			m.IsEdns0().SetCo(true)
+		}
+		m.IsEdns0().Option = said.list
 	}
 	extended := func(code uint16) {
 		if opt != nil {
@@ -47,7 +50,11 @@ func (w twin) answer(q *dns.Msg, from netip.Addr, limit int, random uint32) *dns
 	}
 	question := q.Question[0]
 	zone := w.zone(question.Name, question.Qtype)
+	chaos := map[string]string{"id.server.": "ns1.example.com", "version.bind.": "none of your business"}[strings.ToLower(question.Name)]
 	switch {
+	case said.malformed:
+		m.Rcode = dns.RcodeFormatError
+		m.IsEdns0().Option, said.pad = nil, false
 	case question.Qtype == dns.TypeNXNAME:
 		m.Rcode = dns.RcodeFormatError
 		extended(dns.ExtendedErrorCodeInvalidQueryType)
@@ -55,13 +62,19 @@ func (w twin) answer(q *dns.Msg, from netip.Addr, limit int, random uint32) *dns
 		m.Rcode = dns.RcodeFormatError
 	case question.Qtype == dns.TypeAXFR, question.Qtype == dns.TypeIXFR:
 		m.Rcode = dns.RcodeRefused
+		extended(dns.ExtendedErrorCodeProhibited)
 	case question.Qtype >= 128 && question.Qtype < 255:
 		m.Rcode = dns.RcodeNotImplemented
+	case said.cookie != nil && !said.verdict.Good() && r.RequireCookie && !r.Stream && (question.Qclass != dns.ClassNONE):
+		m.Rcode = dns.RcodeBadCookie
+	case question.Qclass == dns.ClassCHAOS && chaos != "" && (question.Qtype == dns.TypeTXT || question.Qtype == dns.TypeANY):
+		m.Answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: question.Name, Rrtype: dns.TypeTXT, Class: dns.ClassCHAOS}, Txt: []string{chaos}}}
+		m.Authoritative = true
 	case question.Qclass != dns.ClassINET && question.Qclass != dns.ClassANY, zone == nil:
 		m.Rcode = dns.RcodeRefused
 		extended(dns.ExtendedErrorCodeNotAuthoritative)
 	default:
-		glue := w.fill(m, zone, question, opt != nil && opt.Do(), client, subnet, random)
+		glue := w.fill(m, zone, question, opt != nil && opt.Do(), client, subnet, r.Random)
 		size := 12 + wireSize(question.Name) + 4 + glue
 		for _, rr := range slices.Concat(m.Answer, m.Ns) {
 			size += rrSize(rr) - wireSize(rr.Header().Name) + 2
@@ -69,13 +82,90 @@ func (w twin) answer(q *dns.Msg, from netip.Addr, limit int, random uint32) *dns
 		if opt != nil {
 			size += rrSize(m.IsEdns0())
 		}
-		if size > most(opt, limit) {
-			m.Truncated, m.Answer, m.Ns = true, nil, nil
-			m.Extra = slices.DeleteFunc(m.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
+		m.Truncated = size > most(opt, r.Limit)
+	}
+	if m.Truncated = m.Truncated || r.Truncate; m.Truncated {
+		m.Answer, m.Ns = nil, nil
+		m.Extra = slices.DeleteFunc(m.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
+	}
+	m.Authoritative = m.Authoritative && question.Qclass != dns.ClassANY
+	if said.pad {
+		pad(m, most(opt, r.Limit))
+	}
+	return m
+}
+
+// options are what an OPT record comes to.
+type options struct {
+	malformed bool
+	list      []dns.EDNS0 // of the answer, but an extended error and padding
+	subnet    *dns.EDNS0_SUBNET
+	cookie    []byte
+	verdict   cookie.Verdict
+	pad       bool
+}
+
+func (w twin) options(opt *dns.OPT, id *wire.Identity, r *wire.Request) (said options) {
+	var subnet, cookies, nsid, keepalive []dns.EDNS0
+	for _, o := range opt.Option {
+		switch o := o.(type) {
+		case *dns.EDNS0_SUBNET:
+			echo := *o
+			said.subnet, subnet = &echo, []dns.EDNS0{&echo}
+		case *dns.EDNS0_COOKIE:
+			data, err := hex.DecodeString(o.Cookie)
+			if err != nil {
+				panic(err)
+			}
+			switch {
+			case id.Cookies == nil || said.cookie != nil:
+			case len(data) != 8 && (len(data) < 16 || len(data) > 40):
+				said.malformed = true
+			default:
+				said.cookie = data
+				client, now := [8]byte(data), r.Now
+				if said.verdict = id.Cookies.Judge(client, data[8:], r.Source, now); said.verdict != cookie.Fresh {
+					data = id.Cookies.Append(nil, client, r.Source, now)
+				}
+				cookies = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(data)}}
+			}
+		case *dns.EDNS0_NSID:
+			if len(id.NSID) > 0 {
+				nsid = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID, Nsid: hex.EncodeToString(id.NSID)}}
+			}
+		case *dns.EDNS0_TCP_KEEPALIVE:
+			said.malformed = said.malformed || r.Stream && o.Timeout > 0
+			if r.Stream && r.Keepalive > 0 {
+				keepalive = []dns.EDNS0{&dns.EDNS0_TCP_KEEPALIVE{Code: dns.EDNS0TCPKEEPALIVE, Timeout: r.Keepalive}}
+			}
+		case *dns.EDNS0_PADDING:
+			said.pad = said.pad || r.Encrypted
 		}
 	}
-	m.Authoritative = m.Authoritative && question.Qclass == dns.ClassINET
-	return m
+	said.list = slices.Concat(subnet, cookies, nsid, keepalive)
+	return said
+}
+
+// pad fills a message up to a multiple of 468 bytes, if it may be as long as that.
+func pad(m *dns.Msg, limit int) {
+	padding := new(dns.EDNS0_PADDING)
+	o := m.IsEdns0()
+	o.Option = append(o.Option, padding)
+	size := 12 + wireSize(m.Question[0].Name) + 4
+	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
+		size += rrSize(rr)
+		if rr.Header().Rrtype != dns.TypeOPT && slices.Index(m.Extra, rr) < 0 {
+			size -= wireSize(rr.Header().Name) - 2
+		}
+	}
+	if size > limit {
+		o.Option = o.Option[:len(o.Option)-1]
+		return
+	}
+	for size%468 != 0 && size < limit {
+		padding.Padding = append(padding.Padding, 0)
+		size++
+	}
 }
 
 func most(opt *dns.OPT, limit int) int {

@@ -12,6 +12,8 @@ package wire
 import (
 	"net/netip"
 
+	"github.com/meridian-gslb/meridian/dns/cookie"
+	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
@@ -25,15 +27,16 @@ const (
 	minMessage = 512 // every client takes this much (RFC 1035, section 4.2.1)
 )
 
-// The response codes that Answer gives (RFC 1035, section 4.1.1, and RFC 6891, section 9).
+// The response codes that Answer gives (RFC 1035, section 4.1.1, RFC 6891, section 9, and RFC 7873, section 8).
 const (
-	NoError  = 0
-	FormErr  = 1
-	ServFail = 2
-	NXDomain = 3
-	NotImp   = 4
-	Refused  = 5
-	BadVers  = 16
+	NoError   = 0
+	FormErr   = 1
+	ServFail  = 2
+	NXDomain  = 3
+	NotImp    = 4
+	Refused   = 5
+	BadVers   = 16
+	BadCookie = 23
 )
 
 // A Drop says why a query is not answered.
@@ -45,6 +48,21 @@ const (
 	DropResponse      // answering a response makes two servers talk for ever
 )
 
+// A Request is a query as it came, and what the transport adds to it.
+type Request struct {
+	Query     []byte
+	Source    netip.Addr // never v4-mapped
+	Limit     int        // bytes that the transport carries, at least 512; below MaxMessage the client's own limit counts too
+	Random    uint32     // decides where a name leaves a choice: all its values must be equally likely
+	Now       uint32     // Unix seconds, for cookies
+	Stream    bool       // the source has been proven: TCP and what stands on it, QUIC
+	Encrypted bool       // so that padding hides something
+	Keepalive uint16     // how long an idle stream is kept, in 100 ms, for those who ask (RFC 7828); 0: it is not said
+
+	RequireCookie bool // not over a stream: BADCOOKIE for who knows of cookies and has no good one (RFC 7873, section 5.2.3)
+	Truncate      bool // leave all records out and say so
+}
+
 // An Outcome is what became of a query, for counting. Counters are numbers of Plan.Counters, -1 where none counts.
 type Outcome struct {
 	Drop         Drop
@@ -53,45 +71,106 @@ type Outcome struct {
 	Truncated    bool
 	Counter      int // of the member whose addresses were given
 	GroupCounter int // of the group that the client is in
+
+	Cookie     cookie.Verdict // None if cookies are off
+	WithCookie bool           // the query had a client cookie
+	Kind       rrl.Kind
+	// Subject is what an attacker can't vary without asking for something else: the name of an answer, the zone of what a
+	// wildcard made, of a name that does not exist and of a referral; else the root, or nothing where the question could
+	// not be read. It is a part of Request.Query, in its case.
+	Subject []byte
 }
 
-// Answer appends the answer to query to dst and says what became of it; dst is returned as it was if there is none.
-// from is the source of the query, never v4-mapped. limit is the most that the transport carries, at least 512:
-// MaxUDP or MaxMessage; below MaxMessage the client's own limit counts too. random decides where a name leaves a
-// choice: all its values must be equally likely. A nil snapshot answers SERVFAIL.
+// Answer appends the answer to a request to dst and says what became of it; dst is returned as it was if there is none.
+// A nil snapshot answers SERVFAIL. A nil identity has nothing to say of itself.
 //
 //	the query has                                     answer
 //	fewer than 12 bytes, or QR set                    none
 //	another opcode than QUERY                         NOTIMP, nothing but a header
-//	QDCOUNT other than 1, an unreadable question      FORMERR, nothing but a header
+//	no question, but a cookie                         NOERROR, BADCOOKIE for one that is not good; no records
+//	QDCOUNT other than 1, an unreadable question      FORMERR, no question
 //	records that end behind the message               FORMERR
 //	bytes behind its last record                      they are ignored, as are records other than OPT
-//	a bad OPT or client subnet                        FORMERR, see readOPT and readSubnet
+//	a bad OPT, client subnet, cookie or keepalive     FORMERR, see readOPT
 //	EDNS version > 0                                  BADVERS
 //	question type NXNAME                              FORMERR (RFC 9824, section 3.5)
 //	question type OPT                                 FORMERR
 //	another type of 128-254, but AXFR, IXFR           NOTIMP
 //	AXFR, IXFR                                        REFUSED
-//	another class than IN or ANY                      REFUSED
+//	another class than IN, CH or ANY                  REFUSED
+//	a cookie that is not good, if one is required     BADCOOKIE
+//	class CH                                          what the identity has, else REFUSED
 //	a name outside our zones                          REFUSED
 //	anything else                                     from the zone, see answer.find
-func Answer(dst []byte, s *zones.Snapshot, query []byte, from netip.Addr, limit int, random uint32) ([]byte, Outcome) {
-	a := answer{snapshot: s, random: random, out: Outcome{Counter: -1, GroupCounter: -1}}
-	if a.out.Drop = a.query.readHeader(query); a.out.Drop != Answered {
+func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Outcome) {
+	if id == nil {
+		id = &nobody
+	}
+	a := answer{snapshot: s, random: r.Random, out: Outcome{Counter: -1, GroupCounter: -1}}
+	a.query.request, a.query.identity, a.query.faultInfo = *r, id, infoNone
+	if a.out.Drop = a.query.readHeader(r.Query); a.out.Drop != Answered {
 		return dst, a.out
 	}
-	a.query.readBody(query)
+	a.query.readBody(r.Query)
 	a.out.Type, a.out.RCode = a.query.qtype, a.query.fault
-	a.client = zones.Client{Source: from, Subnet: a.query.edns.subnet}
+	a.out.Cookie, a.out.WithCookie = a.query.judgeCookie(), a.query.edns.cookie != nil
+	a.client = zones.Client{Source: r.Source, Subnet: a.query.edns.subnet}
 	a.extended = a.query.faultInfo
-	a.message.begin(dst, &a.query, limit)
+	a.message.begin(dst, &a.query)
 	if a.out.RCode == NoError {
-		a.find()
+		a.fill()
 	}
-	if a.message.full {
+	a.classify()
+	if a.message.full || r.Truncate {
 		a.message.truncate()
 		a.out.Truncated, a.out.Counter, a.out.GroupCounter = true, -1, -1
 	}
-	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class == classIN, a.scope, a.extended)
+	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended)
 	return a.message.bytes, a.out
+}
+
+// fill answers a query without fault.
+func (a *answer) fill() {
+	switch r := &a.query.request; {
+	case a.query.question == nil:
+		if a.out.Cookie == cookie.Bad {
+			a.out.RCode = BadCookie // RFC 7873, section 5.4
+		}
+	case r.RequireCookie && !r.Stream && a.out.WithCookie && !a.out.Cookie.Good():
+		a.out.RCode = BadCookie
+	case a.query.class == classCHAOS:
+		a.chaos()
+	default:
+		a.find()
+	}
+}
+
+// classify says what kind of answer it is, before it may be truncated. One of which nothing fitted is an answer or, without
+// authority, a referral.
+func (a *answer) classify() {
+	counts, apex := &a.message.counts, 1
+	if a.zone != nil {
+		apex = len(a.zone.Apex)
+	}
+	whole := false // is the name that was asked for the subject?
+	switch {
+	case a.out.RCode == NXDomain:
+		a.out.Kind = rrl.NXDomain
+	case a.out.RCode != NoError:
+		a.out.Kind = rrl.Error
+	case counts[sectionAnswer] == 0 && a.zone != nil && !a.authoritative:
+		a.out.Kind = rrl.Referral
+	case counts[sectionAnswer] == 0 && !a.message.full:
+		a.out.Kind, whole = rrl.NoData, !a.wildcard
+	default:
+		a.out.Kind, whole = rrl.Answer, !a.wildcard
+	}
+	if a.query.question == nil {
+		return
+	}
+	name := a.query.request.Query[headerSize : headerSize+a.query.length]
+	if !whole {
+		name = name[len(name)-apex:]
+	}
+	a.out.Subject = name
 }

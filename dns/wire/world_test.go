@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-gslb/meridian/dns/cookie"
+	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
@@ -54,6 +56,29 @@ func snapshot(tb testing.TB) *zones.Snapshot {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	return plan.Publish(nil, zones.Inputs{Health: new(health.View)}, zones.Change{All: true}, now)
+}
+
+var (
+	now     = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	secrets = cookie.Derive([]byte("a key of the cluster, 32 bytes.."), now)
+)
+
+// identity is of a nameserver that says what it can.
+func identity(tb testing.TB) *wire.Identity {
+	tb.Helper()
+	id := &wire.Identity{NSID: []byte("ns1"), Cookies: &secrets}
+	for name, text := range map[string]string{"id.server": "ns1.example.com", "version.bind": "none of your business"} {
+		c, err := wire.NewChaosName(name, text)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		id.Chaos = append(id.Chaos, c)
+	}
+	return id
+}
+
+// answerTo has a query answered by a nameserver that says nothing of itself.
+func answerTo(dst []byte, s *zones.Snapshot, query []byte, from netip.Addr, limit int, random uint32) ([]byte, wire.Outcome) {
+	return wire.Answer(dst, s, nil, &wire.Request{Query: query, Source: from, Limit: limit, Random: random})
 }

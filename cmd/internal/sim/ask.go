@@ -95,7 +95,9 @@ func addresses(answer []byte, body int) (found []netip.Addr, err error) {
 func (c *checker) ask(h *host) {
 	asked := c.questions(h.snapshot.Plan)
 	q := &asked[c.rnd.IntN(len(asked))]
-	answer, _ := wire.Answer(c.buffer[:0], h.snapshot, q.query, q.client.Source, wire.MaxMessage, c.rnd.Uint32())
+	answer, _ := wire.Answer(c.buffer[:0], h.snapshot, nil, &wire.Request{
+		Query: q.query, Source: q.client.Source, Limit: wire.MaxMessage, Random: c.rnd.Uint32(),
+	})
 	c.buffer = answer
 	found, err := addresses(answer, q.body)
 	if err != nil {

@@ -188,7 +188,7 @@ func drawQuestion(t *rapid.T) zones.Question {
 // answerLine asks over the wire, and writes the answer as an explanation does.
 func answerLine(t *rapid.T, s *zones.Snapshot, q zones.Question) string {
 	query, _ := pack(q.Name, q.Type, q.Client)
-	answer, _ := wire.Answer(nil, s, query, q.Client.Source, wire.MaxMessage, q.Random)
+	answer, _ := wire.Answer(nil, s, nil, &wire.Request{Query: query, Source: q.Client.Source, Limit: wire.MaxMessage, Random: q.Random})
 	var m dns.Msg
 	if err := m.Unpack(answer); err != nil {
 		t.Fatalf("answer to %+v: %v", q, err)
@@ -221,7 +221,9 @@ func TestSharesOfAnswers(t *testing.T) {
 	const n = 100_000
 	counts := make(map[netip.Addr]int)
 	for range n {
-		answer, _ := wire.Answer(nil, s.hosts[0].snapshot, query, netip.MustParseAddr("5.1.2.3"), wire.MaxUDP, rnd.Uint32())
+		answer, _ := wire.Answer(nil, s.hosts[0].snapshot, nil, &wire.Request{
+			Query: query, Source: netip.MustParseAddr("5.1.2.3"), Limit: wire.MaxUDP, Random: rnd.Uint32(),
+		})
 		found, err := addresses(answer, body)
 		if err != nil || len(found) != 1 {
 			t.Fatalf("answer %v, %v, want one address", found, err)

@@ -297,7 +297,7 @@ func (r *script) ask(words []string) error {
 		return err
 	}
 	query, body := pack(q.Name, q.Type, q.Client)
-	answer, _ := wire.Answer(nil, h.snapshot, query, q.Client.Source, wire.MaxMessage, 0)
+	answer, _ := wire.Answer(nil, h.snapshot, nil, &wire.Request{Query: query, Source: q.Client.Source, Limit: wire.MaxMessage})
 	found, err := addresses(answer, body)
 	if err != nil {
 		return err
