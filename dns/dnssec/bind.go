@@ -81,8 +81,8 @@ func (k *Key) PublicFile() []byte {
 	return b.Bytes()
 }
 
-// PrivateFile returns the contents of the key's .private file, nil if there is no private key. It belongs into a file that only its
-// owner can read.
+// PrivateFile returns the contents of the key's .private file, nil if there is no private key. It belongs into a file that
+// only its owner can read.
 func (k *Key) PrivateFile() []byte {
 	if !k.CanSign() {
 		return nil

@@ -35,14 +35,17 @@ const TypeNXNAME = 128
 
 // The types that this package makes or treats apart.
 const (
-	typeNS      = 2
-	typeSOA     = 6
-	typeDS      = 43
-	typeRRSIG   = 46
-	typeNSEC    = 47
-	typeDNSKEY  = 48
-	typeCDS     = 59
-	typeCDNSKEY = 60
+	typeNS         = 2
+	typeSOA        = 6
+	typeDNAME      = 39
+	typeDS         = 43
+	typeRRSIG      = 46
+	typeNSEC       = 47
+	typeDNSKEY     = 48
+	typeNSEC3      = 50
+	typeNSEC3PARAM = 51
+	typeCDS        = 59
+	typeCDNSKEY    = 60
 )
 
 const (

@@ -55,7 +55,7 @@ func TestNextNames(t *testing.T) {
 			if len(owner) != size || nameLength(next) != len(next) {
 				t.Fatalf("% x (%d bytes) is no name", next, len(next))
 			}
-			if !bytes.Equal(next, apex) && compareNames(owner, next) >= 0 {
+			if !bytes.Equal(next, apex) && CompareNames(owner, next) >= 0 {
 				t.Errorf("%d bytes of %q: next %s does not follow", size, fill, TextName(next))
 			}
 			if size <= 253 != (next[0] == 1 && next[1] == 0) {
@@ -88,10 +88,10 @@ func TestNextIsImmediate(t *testing.T) {
 					other[0]++
 				}
 			}
-			if compareNames(owner, other) < 0 && !bytes.Equal(next, apex) && compareNames(other, next) < 0 {
+			if CompareNames(owner, other) < 0 && !bytes.Equal(next, apex) && CompareNames(other, next) < 0 {
 				t.Fatalf("%s lies between %s and %s", TextName(other), TextName(owner), TextName(next))
 			}
-			if compareNames(owner, other) < 0 && !within(other, owner) && !bytes.Equal(beside, apex) && compareNames(other, beside) < 0 {
+			if CompareNames(owner, other) < 0 && !within(other, owner) && !bytes.Equal(beside, apex) && CompareNames(other, beside) < 0 {
 				t.Fatalf("%s lies beside %s before %s", TextName(other), TextName(owner), TextName(beside))
 			}
 		}

@@ -112,9 +112,9 @@ func median(of []time.Duration) time.Duration {
 	return high
 }
 
-// compareNames orders names canonically (RFC 4034, section 6.1): by their labels from the right, each as bytes in lower
+// CompareNames orders names in wire form and lower case canonically (RFC 4034, section 6.1): by their labels from the right, each as bytes in lower
 // case, of which none comes first.
-func compareNames(a, b []byte) int {
+func CompareNames(a, b []byte) int {
 	var startsA, startsB [maxName]uint8
 	x, y := labelStarts(&startsA, a), labelStarts(&startsB, b)
 	for x > 0 && y > 0 {

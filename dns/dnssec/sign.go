@@ -17,10 +17,10 @@ type Cover struct {
 	Inception, Expiration uint32
 }
 
-// AppendRRSIG appends the RRSIG record over a set, both in answer form. The records of a set share type and class IN;
-// their order, their TTL, repeated ones and the case of names in them do not count. The owner is the wildcard's or, with
-// the wildcard's Labels, that of the answer: both give the same. dst is grown by the size of the set while it works. It fails if the set
-// is not in answer form, a record's RDATA does not fit its type, or the private key is not there.
+// AppendRRSIG appends the RRSIG record over a set, both in answer form. The records of a set share their type and class
+// IN; their order, their TTL, repeated ones and the case of names in them do not count. owner is the wildcard or, with the
+// labels of the wildcard, the name that was asked: both give the same. dst is grown by the size of the set while it
+// works. It fails if the set is not in answer form, if RDATA does not fit its type, or without the private key.
 func (k *Key) AppendRRSIG(dst, owner, set []byte, c Cover) ([]byte, error) {
 	if !k.CanSign() {
 		return nil, fmt.Errorf("key %s: the private key is not here", k.Name())
