@@ -53,6 +53,7 @@ var house = []room{
 	{"dns/wire", pure, []string{"dns/cookie", "dns/rrl", "geo", "zones"}, "an answer is a function of query, snapshot and identity"},
 	{"dns/server", edge, []string{"dns/cookie", "dns/rrl", "dns/wire", "geo", "zones"}, "sockets feed wire.Answer and nothing else"},
 	{"dns/dnssec", pure, nil, "keys and signatures are made from bytes, whoever serves them"},
+	{"zones/master", pure, []string{"zones/strict"}, "it reads records and knows no zone"},
 	{"gateway/echo", edge, []string{"gateway/head"}, "the demo's service is no part of the gateway"},
 	{"gateway/route", pure, []string{"geo", "zones"}, "which service a request goes to is no matter of sockets"},
 	{"gateway/balance", pure, []string{"geo", "zones"}, "which endpoint is next is no matter of sockets"},
