@@ -42,13 +42,14 @@ type Builder struct {
 	places  []Place
 	ids     map[Place]PlaceID
 	entries [2][]entry // IPv4, IPv6
+	special bool       // the special-purpose prefixes are among them
 }
 
-// An entry says that the addresses lo…hi have a value, unless a longer prefix says otherwise.
+// An entry says that the addresses of a prefix have a value, unless a longer prefix says otherwise. Databases have millions.
 type entry struct {
-	lo, hi key
-	bits   int
-	value  uint32
+	lo    key // the first address
+	value uint32
+	bits  uint8
 }
 
 // Add places every address of p that no longer prefix covers. Of equal prefixes the last one wins.
@@ -66,8 +67,7 @@ func (b *Builder) Add(p netip.Prefix, place Place) error {
 }
 
 func newEntry(p netip.Prefix, value uint32) (family int, e entry) {
-	family, lo := familyOf(p.Addr()), keyOf(p.Addr())
-	return family, entry{lo, lo.last(p.Bits(), family), p.Bits(), value}
+	return familyOf(p.Addr()), entry{keyOf(p.Addr()), value, uint8(p.Bits())}
 }
 
 func (b *Builder) intern(place Place) PlaceID {
@@ -87,17 +87,16 @@ func (b *Builder) intern(place Place) PlaceID {
 // Build returns the table of all that was added. The Builder may be used on.
 func (b *Builder) Build() *Table {
 	b.intern(Place{})
-	var entries [2][]entry
-	for family := range entries {
-		entries[family] = slices.Clone(b.entries[family])
-	}
-	for _, p := range specialPrefixes {
-		family, e := newEntry(p, uint32(Special))
-		entries[family] = append(entries[family], e)
+	if !b.special {
+		b.special = true
+		for _, p := range specialPrefixes {
+			family, e := newEntry(p, uint32(Special))
+			b.entries[family] = append(b.entries[family], e)
+		}
 	}
 	t := &Table{places: slices.Clone(b.places)}
-	t.v4 = pack4(flatten(entries[family4], family4))
-	t.v6 = pack6(flatten(entries[family6], family6))
+	t.v4 = pack4(flatten(b.entries[family4], family4))
+	t.v6 = pack6(flatten(b.entries[family6], family6))
 	t.digest = t.sum()
 	return t
 }
@@ -120,8 +119,11 @@ func (t *Table) sum() uint64 {
 	return h.Sum64()
 }
 
+// hi returns the last address of an entry's prefix.
+func (e entry) hi(family int) key { return e.lo.last(int(e.bits), family) }
+
 // flatten turns nested prefixes into stretches that cover the whole space once, each with the value of
-// the longest prefix around it (Unknown where there is none); neighbours of equal value are one.
+// the longest prefix around it (Unknown where there is none); neighbours of equal value are one. It orders the entries.
 func flatten(entries []entry, family int) []span {
 	// The sort is stable: of equal prefixes the last one added stays on top.
 	slices.SortStableFunc(entries, func(a, b entry) int {
@@ -143,8 +145,8 @@ func flatten(entries []entry, family int) []span {
 	last := key{}.last(0, family)
 	var open []entry // the prefixes around the sweep's position, outermost first
 	closeUntil := func(position key) {
-		for len(open) > 0 && open[len(open)-1].hi.compare(position) < 0 {
-			hi := open[len(open)-1].hi
+		for len(open) > 0 && open[len(open)-1].hi(family).compare(position) < 0 {
+			hi := open[len(open)-1].hi(family)
 			open = open[:len(open)-1]
 			if hi == last {
 				continue
