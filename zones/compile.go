@@ -14,6 +14,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // Compile makes the plan of a world whose clients are placed by a table and near regions as the orders say. It takes
@@ -25,7 +26,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 	p := &Plan{
 		World: w, Table: table, Near: c.near(), estimates: orders,
 		Orders:  make(map[geo.Place][]geo.RegionID),
-		zones:   make(map[string]*ZoneData),
+		zones:   make(map[string]*ZoneData, len(w.Zones)),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int),
 	}
 	for id, order := range c.orders {
@@ -43,11 +44,11 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		p.add(pool)
 	}
 	for i := range w.Zones {
-		zone, err := packZone(&w.Zones[i], pools)
+		zone, err := w.Zones[i].with(pools)
 		if err != nil {
 			return nil, err
 		}
-		p.zones[zone.Apex] = zone
+		p.zones[w.Zones[i].wire] = zone
 	}
 	p.Targets = c.targets()
 	if n := len(p.Targets); n > health.MaxVector {
@@ -164,7 +165,7 @@ func packAddresses(ttl uint32, family int, addresses ...netip.Addr) (*RecordSet,
 			rrs = append(rrs, &dns.AAAA{Hdr: header, AAAA: a.AsSlice()})
 		}
 	}
-	set, err := packSet(rrs)
+	set, err := static.SetOf(rrs...)
 	return &set, err
 }
 

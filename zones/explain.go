@@ -12,6 +12,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // A Question is what Explain is asked.
@@ -76,6 +77,11 @@ func (s *Snapshot) Explain(q Question) (*Explanation, error) {
 		e.step("no zone of ours holds %s", e.Name)
 		return e, nil
 	}
+	if zone.Zone == nil {
+		e.RCode = "SERVFAIL"
+		e.step("the zone of %s is configured, but its file has mistakes", e.Name)
+		return e, nil
+	}
 	e.Zone = zone.Origin
 	return e, s.explainIn(e, zone, name, q)
 }
@@ -86,85 +92,109 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 	for {
 		m := zone.Find(name)
 		switch {
-		case m.Name == nil:
+		case !m.Name.Exists():
 			e.RCode = "NXDOMAIN"
 			e.step("%s does not exist, nor a wildcard for it", owner)
 			return nil
-		case m.Name.Cut != nil && !(m.Offset == 0 && q.Type == dns.TypeDS):
+		case m.Name.Cut() && !(m.Offset == 0 && q.Type == dns.TypeDS):
 			e.step("another zone begins at or above %s: referral", owner)
 			cut, _, err := dns.UnpackDomainName(name, m.Offset)
 			if err != nil {
 				return err
 			}
 			start, _ := dns.PrevLabel(owner, dns.CountLabel(cut)) // in the question's case
-			e.Refer, err = m.Name.Cut.NS.texts(owner[start:])
+			ns, _ := m.Name.Set(dns.TypeNS)
+			e.Refer, err = texts(ns, owner[start:])
 			return err
 		case m.Wildcard:
 			e.step("%s is covered by a wildcard", owner)
 		}
-		alias := m.Name.Set(dns.TypeCNAME)
-		if alias == nil || q.Type == dns.TypeANY || m.Name.Set(q.Type) != nil {
-			return s.explainName(e, m.Name, owner, q)
+		alias, isAlias := m.Name.Set(dns.TypeCNAME)
+		if m.Redirected {
+			dname, _ := m.Name.Set(dns.TypeDNAME)
+			var err error
+			if alias, err = e.redirect(dname, name, owner, m.Offset); err != nil || alias.Count == 0 {
+				return err
+			}
+		} else if _, has := m.Name.Set(q.Type); !isAlias || q.Type == dns.TypeANY || has {
+			return s.explainName(e, zone, m.Name, owner, q)
 		}
 		target, err := e.alias(alias, owner)
-		if err != nil || len(passed) == MaxAliases {
+		if err != nil || len(passed) == MaxAliases || q.Type == dns.TypeCNAME || q.Type == dns.TypeANY {
 			return err
 		}
 		passed = append(passed, name)
-		round := slices.ContainsFunc(passed, func(p []byte) bool { return bytes.Equal(p, m.Name.Alias) })
-		if next, _ := s.Plan.Zone(m.Name.Alias); next != zone || round {
+		next, err := wireName(target)
+		if err != nil {
+			return err
+		}
+		round := slices.ContainsFunc(passed, func(p []byte) bool { return bytes.Equal(p, next) })
+		if other, _ := s.Plan.Zone(next); other != zone || round {
 			e.step("%s is not followed: it leaves the zone, or comes round", target)
 			return nil
 		}
-		name, owner = m.Name.Alias, target
+		name, owner = next, target
 	}
 }
 
-// explainName answers from a name that is no alias.
-func (s *Snapshot) explainName(e *Explanation, name *Name, owner string, q Question) error {
-	if family, steered := name.family(q.Type); steered {
-		return s.explainPool(e, owner, name.Pool, family, q)
+// redirect synthesises the CNAME of a name below a DNAME (RFC 6672, section 3.1); it has no record where the target's name would
+// be too long.
+func (e *Explanation) redirect(dname RecordSet, name []byte, owner string, offset int) (alias RecordSet, err error) {
+	at, _, err := dns.UnpackDomainName(name, offset)
+	if err != nil {
+		return alias, err
 	}
-	if alias := name.Set(dns.TypeCNAME); q.Type == dns.TypeANY && alias != nil {
+	start, _ := dns.PrevLabel(owner, dns.CountLabel(at))
+	e.step("%s lies below the DNAME of %s", owner, owner[start:])
+	if err := e.add(dname, owner[start:]); err != nil {
+		return alias, err
+	}
+	target := dname.Bytes[static.FixedSize:]
+	if offset+len(target) > 255 {
+		e.RCode = "YXDOMAIN"
+		return alias, nil
+	}
+	prefix := make([]byte, 256)
+	if _, err := dns.PackDomainName(owner, prefix, 0, nil, false); err != nil {
+		return alias, err
+	}
+	data := append(prefix[:offset:offset], target...)
+	return RecordSet{Type: dns.TypeCNAME, Count: 1, TTL: dname.TTL, Bytes: static.AppendRecord(nil, dns.TypeCNAME, dname.TTL, data)}, nil
+}
+
+// explainName answers from a name that is no alias.
+func (s *Snapshot) explainName(e *Explanation, zone *ZoneData, name static.Name, owner string, q Question) error {
+	pool := zone.Pool(name)
+	if family := slices.Index(familyTypes[:], q.Type); pool >= 0 && family >= 0 {
+		return s.explainPool(e, owner, pool, family, q)
+	}
+	if alias, ok := name.Set(dns.TypeCNAME); q.Type == dns.TypeANY && ok {
 		return e.add(alias, owner)
 	}
-	if q.Type == dns.TypeANY && len(name.Types) > 0 {
+	if q.Type == dns.TypeANY && !zone.Empty(name) {
 		e.step("a question for all types gets a short answer (RFC 8482)")
-		return e.add(&AnyAnswer, owner)
+		return e.add(AnyAnswer, owner)
 	}
-	if set := name.Set(q.Type); set != nil {
+	if set, ok := name.Set(q.Type); ok {
 		return e.add(set, owner)
 	}
 	e.step("%s has no %s", owner, e.Type)
 	return nil
 }
 
-// family says whether a type is answered by the name's pool, and for which family.
-func (n *Name) family(qtype uint16) (family int, steered bool) {
-	if n.Pool < 0 {
-		return 0, false
-	}
-	for family, rrtype := range familyTypes {
-		if rrtype == qtype {
-			return family, true
-		}
-	}
-	return 0, false
-}
-
 func (e *Explanation) step(format string, args ...any) {
 	e.Steps = append(e.Steps, fmt.Sprintf(format, args...))
 }
 
-func (e *Explanation) add(set *RecordSet, owner string) error {
-	texts, err := set.texts(owner)
+func (e *Explanation) add(set RecordSet, owner string) error {
+	texts, err := texts(set, owner)
 	e.Answer = append(e.Answer, texts...)
 	return err
 }
 
 // texts are the records of the set, as zone-file text.
-func (s *RecordSet) texts(owner string) ([]string, error) {
-	rrs, err := s.Records(owner)
+func texts(s RecordSet, owner string) ([]string, error) {
+	rrs, err := s.RRs(owner)
 	texts := make([]string, len(rrs))
 	for i, rr := range rrs {
 		texts[i] = strings.ReplaceAll(rr.String(), "\t", " ")
@@ -172,8 +202,8 @@ func (s *RecordSet) texts(owner string) ([]string, error) {
 	return texts, err
 }
 
-func (e *Explanation) alias(set *RecordSet, owner string) (target string, err error) {
-	rrs, err := set.Records(owner)
+func (e *Explanation) alias(set RecordSet, owner string) (target string, err error) {
+	rrs, err := set.RRs(owner)
 	if err != nil {
 		return "", err
 	}
@@ -221,7 +251,7 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number, family int,
 		e.step("%s: no %s to answer with", owner, e.Type)
 		return nil
 	}
-	return e.add(picked.Set, owner)
+	return e.add(*picked.Set, owner)
 }
 
 // located returns the address by which a client is placed, and where it is from.

@@ -1,10 +1,15 @@
 package zones
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
-	"maps"
+	"hash"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"path"
 	"slices"
 	"strings"
 
@@ -14,7 +19,7 @@ import (
 
 // The most of each thing in a world.
 const (
-	maxFiles     = 10_000
+	maxFiles     = 10_000 // of configuration
 	maxRegions   = 64
 	maxChecks    = 1_000
 	maxPools     = 2_000
@@ -25,7 +30,8 @@ const (
 	maxServices  = 1_000
 	maxUpstreams = 256 // of a service in a region
 	maxRoutes    = 10_000
-	maxZones     = 1_000
+	maxZones     = 1_000_000
+	maxDirs      = 64
 	maxSteers    = 10_000 // of a zone
 )
 
@@ -37,6 +43,8 @@ type sections struct {
 	controls []strict.Named[panelKeys]
 	gateway  gatewayKeys
 	zones    []strict.Named[zoneKeys]
+
+	directories []strict.At[string]
 }
 
 var sectionsObject = strict.Object[sections]{
@@ -58,51 +66,197 @@ var sectionsObject = strict.Object[sections]{
 	strict.Optional("zones", "the zones that are served, by apex", "",
 		strict.Map("zone", apexName, zoneObject.Type("a zone"), maxZones),
 		func(s *sections) *[]strict.Named[zoneKeys] { return &s.zones }),
+	strict.Optional("zone_directories", "directories of the world whose every file APEX.zone is a zone with static records; @.zone is the root", "",
+		strict.List(strict.Placed(directoryName), maxDirs),
+		func(s *sections) *[]strict.At[string] { return &s.directories }),
 }
+
+var directoryName = strict.Parsed("directory", func(text string) (string, error) {
+	if text == "." || !fs.ValidPath(text) {
+		return "", fmt.Errorf("%q is no directory of the world: want a relative path such as customers", text)
+	}
+	return text, nil
+})
 
 // Reference returns every key of a world's YAML files as Markdown.
 func Reference() string { return sectionsObject.Reference() }
 
 // A parser turns the files of a world into the world, section by section, and gathers what is wrong with them.
 type parser struct {
-	files        map[string][]byte
 	source       sections // what all of them say
+	zoneOf       []int    // by zone that is configured one by one: its number among the world's
 	world        World
 	controlNames []string // of all panels, in order
 	mistakes     strict.Report
 	warnings     strict.Report
 }
 
-// Parse reads the files of a world's directory, by name relative to it. Files that end in .yaml are configuration: their
-// sections are taken together. Of the others, those that a zone names are its zone file (RFC 1035, section 5).
-//
-// The error is Problems: every mistake in every file. Only what follows an $ORIGIN, a parenthesis or a quotation mark
-// that can't be read is not looked at.
-func Parse(files map[string][]byte) (*World, error) {
-	p := &parser{files: files}
-	if len(files) > maxFiles {
-		return nil, Problems{{Text: fmt.Sprintf("%d files, at most %d are allowed", len(files), maxFiles)}}
-	}
-	names := slices.Sorted(maps.Keys(files))
-	for _, name := range names {
-		if strings.HasSuffix(name, ".yaml") {
-			p.read(name, files[name])
+// A Version changes whenever the contents of a file do. The zero Version is that of a file that is not there.
+type Version struct {
+	Size, Modified, Changed int64
+	Inode                   uint64
+}
+
+// Files are the files of a world's directory. Names are relative to it, with slashes.
+type Files interface {
+	List(dir string) ([]string, error) // the names of the files in a directory, sorted; "." is the world itself
+	Version(name string) Version
+	Open(name string) (io.ReadCloser, Version, error)
+}
+
+// FileMap is files in memory, by name.
+type FileMap map[string][]byte
+
+// List is for Files.
+func (m FileMap) List(dir string) ([]string, error) {
+	var names []string
+	for name := range m {
+		if path.Dir(name) == dir {
+			names = append(names, path.Base(name))
 		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Version is for Files.
+func (m FileMap) Version(name string) Version {
+	data, ok := m[name]
+	if !ok {
+		return Version{}
+	}
+	h := fnv.New64a()
+	h.Write(data)
+	return Version{Size: int64(len(data)), Inode: h.Sum64()}
+}
+
+// Open is for Files.
+func (m FileMap) Open(name string) (io.ReadCloser, Version, error) {
+	data, ok := m[name]
+	if !ok {
+		return nil, Version{}, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	}
+	return io.NopCloser(bytes.NewReader(data)), m.Version(name), nil
+}
+
+// A Loader reads a world in three steps: NewLoader its configuration, a Reader each of its zones, World the whole.
+type Loader struct {
+	files  Files
+	parser parser
+	notes  []*zoneNotes     // by zone; nil where there is nothing to note
+	before map[string]*Zone // of the world before, by apex
+	sum    hash.Hash        // of the configuration
+}
+
+// NewLoader reads the configuration of a world: the files in its directory that end in .yaml, whose sections are taken together.
+// Zone files that have not changed since prev (nil: none) was loaded are not read again.
+func NewLoader(files Files, prev *World) *Loader {
+	l := &Loader{files: files, sum: sha256.New()}
+	if prev != nil {
+		l.before = make(map[string]*Zone, len(prev.Zones))
+		for i := range prev.Zones {
+			l.before[prev.Zones[i].Apex] = &prev.Zones[i]
+		}
+	}
+	p := &l.parser
+	names, err := files.List(".")
+	if err != nil {
+		p.mistakes.Add(strict.Position{}, "%v", err)
+		return l
+	}
+	configured := 0
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		if configured++; configured > maxFiles {
+			p.mistakes.Add(strict.Position{}, "more than %d files of configuration", maxFiles)
+			return l
+		}
+		data, err := readAll(files, name)
+		if err != nil {
+			p.mistakes.Add(strict.Position{File: name}, "%v", err)
+			continue
+		}
+		fmt.Fprintf(l.sum, "%d %s %d ", len(name), name, len(data))
+		l.sum.Write(data)
+		p.read(name, data)
 	}
 	p.regions()
 	p.checks()
 	p.panels()
 	p.pools()
 	p.gateway()
-	p.zones()
+	l.listZones()
+	l.notes = make([]*zoneNotes, len(p.world.Zones))
+	for i := range p.source.zones {
+		l.note(p.zoneOf[i]).configured(&p.source.zones[i])
+	}
 	p.unused(names)
 	p.unusedControls()
-	if err := p.mistakes.Err(); err != nil {
+	return l
+}
+
+func readAll(files Files, name string) ([]byte, error) {
+	f, _, err := files.Open(name)
+	if err != nil {
 		return nil, err
 	}
-	p.world.Digest = p.digest(names)
-	p.world.Warnings = p.warnings.Problems()
-	return &p.world, nil
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, strict.MaxSize+1))
+}
+
+// Zones returns how many zones there are to read.
+func (l *Loader) Zones() int { return len(l.parser.world.Zones) }
+
+// Reader returns something that reads zones of the world. Each goroutine needs its own.
+func (l *Loader) Reader() *Reader { return &Reader{loader: l} }
+
+// World returns what was read. A zone whose file has mistakes stays as it was in the world before; World.Refused says what
+// is wrong with it. Where there was none, it is a zone without data. The error is Problems: where the configuration has mistakes,
+// every mistake in every file.
+func (l *Loader) World() (*World, error) {
+	p := &l.parser
+	w := &p.world
+	var refused strict.Report
+	for i, n := range l.notes {
+		if n != nil {
+			p.warnings.Join(&n.warnings)
+			refused.Join(&n.mistakes)
+		}
+		if err := w.Zones[i].prepare(); err != nil {
+			p.mistakes.Add(strict.Position{File: w.Zones[i].File}, "zone %q: %v", w.Zones[i].Apex, err)
+		}
+	}
+	if p.mistakes.Err() != nil {
+		p.mistakes.Join(&refused)
+		return nil, p.mistakes.Err()
+	}
+	for i := range w.Zones {
+		fmt.Fprintf(l.sum, "%s %x ", w.Zones[i].File, uint64(w.Zones[i].digest))
+	}
+	w.Digest = health.Hash64(binary.BigEndian.Uint64(l.sum.Sum(nil)))
+	w.Warnings, w.Refused = p.warnings.Problems(), refused.Problems()
+	for _, dir := range p.source.directories {
+		w.Directories = append(w.Directories, dir.Value)
+	}
+	return w, nil
+}
+
+// Parse reads a world at once. Unlike with a Loader, mistakes in zone files are mistakes of the world: the error is Problems,
+// every mistake in every file. Only what follows an $ORIGIN, a parenthesis or a quotation mark that can't be read is not looked
+// at.
+func Parse(files FileMap) (*World, error) {
+	l := NewLoader(files, nil)
+	r := l.Reader()
+	for i := range l.Zones() {
+		r.Read(i)
+	}
+	world, err := l.World()
+	if err == nil && len(world.Refused) > 0 {
+		return nil, Problems(world.Refused)
+	}
+	return world, err
 }
 
 // read adds one file's sections to the others'.
@@ -120,6 +274,7 @@ func (p *parser) read(name string, data []byte) {
 	p.source.gateway.services = append(p.source.gateway.services, f.gateway.services...)
 	p.source.gateway.routes = append(p.source.gateway.routes, f.gateway.routes...)
 	p.source.zones = append(p.source.zones, f.zones...)
+	p.source.directories = append(p.source.directories, f.directories...)
 }
 
 // byName orders entries by name, and notes those that are defined again and those past the limit.
@@ -184,20 +339,4 @@ func (p *parser) unused(names []string) {
 			p.warnings.Add(strict.Position{File: name}, "not read: configuration files end in .yaml")
 		}
 	}
-}
-
-// digest covers the files that the world is made of.
-func (p *parser) digest(names []string) health.Hash64 {
-	used := map[string]bool{}
-	for i := range p.world.Zones {
-		used[p.world.Zones[i].File] = true
-	}
-	h := sha256.New()
-	for _, name := range names {
-		if used[name] || strings.HasSuffix(name, ".yaml") {
-			fmt.Fprintf(h, "%d %s %d ", len(name), name, len(p.files[name]))
-			h.Write(p.files[name])
-		}
-	}
-	return health.Hash64(binary.BigEndian.Uint64(h.Sum(nil)))
 }

@@ -112,9 +112,12 @@ func describe(w *World) string {
 	each(&b, "route", w.Gateway.Routes)
 	for _, z := range w.Zones {
 		fmt.Fprintf(&b, "zone %s file %s steer %v\n", z.Apex, z.File, z.Steer)
-		for _, rr := range z.Records {
-			fmt.Fprintf(&b, "  %s\n", rr)
+		var records []string
+		for rr := range z.Static.Records {
+			records = append(records, fmt.Sprintf("  %s\n", rr))
 		}
+		slices.Sort(records)
+		b.WriteString(strings.Join(records, ""))
 	}
 	return b.String()
 }
@@ -221,13 +224,11 @@ func TestLimits(t *testing.T) {
 		{"panels of two files", split("controls:\n", 100, " p%d: {members: [m%[1]d]}\n"), "101 panels, at most 100 are allowed"},
 		{"services of two files", split(region+"gateway:\n services:\n", 1000, "  s%d: {upstreams: {r: a.example:80}}\n"), "1001 services, at most 1000 are allowed"},
 		{"routes of two files", split("gateway:\n routes:\n", 10000, "  - {host: h%d.example, service: s}\n"), "10001 routes, at most 10000 are allowed"},
-		{"zones of two files", split("zones:\n", 1000, " z%d: {file: z}\n"), "1001 zones, at most 1000 are allowed"},
 		{"members of a pool", map[string][]byte{"a.yaml": []byte(region + "pools: {p: {policy: failover, members: [" +
 			many(65, "{endpoint: e%d, region: r, address: 192.0.2.1}, ") + "]}}")}, "pool \"p\": members: has 65 values, at most 64 are allowed"},
 		{"a YAML file", map[string][]byte{"a.yaml": make([]byte, 4<<20+1)}, "a.yaml: is larger than 4 MiB"},
-		{"a zone file", map[string][]byte{"a.yaml": []byte("zones: {z.example: {file: z}}"), "z": make([]byte, 64<<20+1)}, "z: is larger than 64 MiB"},
-		{"records of a zone", zone("$GENERATE 0-65535 h$ 300 TXT " + strings.Repeat(strings.Repeat("x", 250)+" ", 12) + "\n"),
-			"z:3: has more than 1000000 records or 128 MiB of them"},
+		{"records of a zone", zone("$GENERATE 0-65535 h$ 300 TXT " + strings.Repeat(strings.Repeat("x", 250)+" ", 17) + "\n"),
+			"z: takes more than 256 MiB of memory"},
 		{"problems", map[string][]byte{"a.yaml": []byte("checks:\n" + many(1000, " c%d: {x: 1}\n"))}, "1000 more problems"},
 	} {
 		_, err := Parse(row.files)
@@ -238,10 +239,59 @@ func TestLimits(t *testing.T) {
 	}
 	files := map[string][]byte{}
 	for i := range 10_001 {
-		files[fmt.Sprint(i)] = nil
+		files[fmt.Sprint(i, ".yaml")] = nil
 	}
-	if _, err := Parse(files); err == nil || err.Error() != "10001 files, at most 10000 are allowed" {
+	if _, err := Parse(files); err == nil || err.Error() != "more than 10000 files of configuration" {
 		t.Errorf("files: error %v", err)
+	}
+}
+
+// An endless file is read as far as a zone file may be long.
+func TestEndlessZoneFile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED with -short: reads half a gigabyte")
+	}
+	_, err := ReadZone("z.example.", "z", endless{}, nil)
+	if want := "z: is larger than 512 MiB"; err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("ReadZone of an endless file = %v, want %s", err, want)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = '\n'
+	}
+	return len(b), nil
+}
+
+// A directory of zone files is as many zones; one of them may be configured by itself too, with the same file.
+func TestZoneDirectories(t *testing.T) {
+	const soa = "@ 300 SOA a. b. 1 3 4 9 6\n@ 300 NS a.\n@ 300 NS c.\n"
+	files := FileMap{
+		"w.yaml":              []byte("zone_directories: [more, deep/er]\nzones: {b.example: {file: more/b.example.zone, dnssec: {algorithm: ED25519}}}\n"),
+		"more/A.example.zone": []byte(soa), "more/b.example.zone": []byte(soa), "more/README": []byte("no zone"), "deep/er/@.zone": []byte(soa),
+		"deep/not.here.zone": []byte("nonsense"),
+	}
+	world, err := Parse(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, z := range world.Zones {
+		got = append(got, z.Apex+" "+z.File+" "+string(z.Sign))
+	}
+	if want := []string{". deep/er/@.zone ", "a.example. more/A.example.zone ", "b.example. more/b.example.zone ED25519"}; !slices.Equal(got, want) {
+		t.Errorf("zones %q, want %q", got, want)
+	}
+	files["deep/er/b.example.zone"], files["more/a..b.zone"], files["more/c.example.zone"] = []byte(soa), []byte(soa), []byte("@ 300 A 1\n")
+	files["w.yaml"] = append(files["w.yaml"], "checks: {c: {}}\n"...)
+	_, err = Parse(files)
+	want := "deep/er/b.example.zone: zone \"b.example.\" has another file, more/b.example.zone\n"
+	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), "more/a..b.zone: its name \"a..b\" is not a domain name") ||
+		!strings.Contains(err.Error(), "more/c.example.zone:1: c.example. A: \"1\" is not an IPv4 address") {
+		t.Errorf("problems\n%v\nwant two files of one zone, a file that is named like no zone, and what is in the files", err)
 	}
 }
 

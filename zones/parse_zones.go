@@ -3,6 +3,7 @@ package zones
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -11,12 +12,17 @@ import (
 )
 
 type zoneKeys struct {
-	file  strict.At[string]
-	steer []strict.Named[steerKeys]
+	file   strict.At[string]
+	steer  []strict.Named[steerKeys]
+	dnssec *dnssecKeys
 }
 
 type steerKeys struct {
 	pool strict.At[string]
+}
+
+type dnssecKeys struct {
+	algorithm Algorithm
 }
 
 var zoneObject = strict.Object[zoneKeys]{
@@ -25,40 +31,105 @@ var zoneObject = strict.Object[zoneKeys]{
 	strict.Optional("steer", "the names whose addresses a pool answers, relative to the apex; @ is the apex", "",
 		strict.Map("owner", strict.Text(255), steerObject.Type("what steers it"), maxSteers),
 		func(z *zoneKeys) *[]strict.Named[steerKeys] { return &z.steer }),
+	strict.Optional("dnssec", "sign the zone's answers; without it they are not signed, unless the zone file is", "",
+		strict.Convert(dnssecObject.Type("how it is signed"), "how it is signed", func(k dnssecKeys) (*dnssecKeys, error) { return &k, nil }),
+		func(z *zoneKeys) **dnssecKeys { return &z.dnssec }),
 }
 
 var steerObject = strict.Object[steerKeys]{
 	strict.Required("pool", "the pool that answers", strict.Placed(strict.Name[string]()), func(s *steerKeys) *strict.At[string] { return &s.pool }),
 }
 
-func (p *parser) zones() {
+var dnssecObject = strict.Object[dnssecKeys]{
+	strict.Optional("algorithm", "of the zone's keys", string(ECDSAP256SHA256), strict.Enum("algorithm", ECDSAP256SHA256, ED25519),
+		func(k *dnssecKeys) *Algorithm { return &k.algorithm }),
+}
+
+// listZones makes the list of zones: those that are configured one by one, and those of whole directories.
+func (l *Loader) listZones() {
+	p := &l.parser
 	p.source.zones = byName(p, "zone", p.source.zones, maxZones)
-	for i := range p.source.zones {
-		entry := &p.source.zones[i]
+	p.source.zones = slices.DeleteFunc(p.source.zones, func(entry strict.Named[zoneKeys]) bool {
 		name := entry.Value.file.Value
-		zone := Zone{Apex: entry.Name, File: name}
-		data, ok := p.files[name]
 		switch {
 		case name == "":
-			continue // its mistake is noted
-		case !ok:
+			return true // its mistake is noted
+		case l.files.Version(name) == Version{}:
 			p.mistakes.Add(entry.Value.file.Position, "zone %q: no file %s in the world", entry.Name, strict.Quote(name))
-			continue
+			return true
 		case strings.HasSuffix(name, ".yaml"):
 			p.mistakes.Add(entry.Value.file.Position, "zone %q: %s is a configuration file, not a zone file", entry.Name, strict.Quote(name))
-			continue
+			return true
 		}
-		contents := readZoneFile(zone.Apex, name, data, &p.mistakes, &p.warnings)
-		zone.Steer = p.steers(entry, contents)
-		contents.warnTargets(zone.Steer, &p.warnings)
-		zone.Records = contents.records()
+		return false
+	})
+	for i := range p.source.zones {
+		entry := &p.source.zones[i]
+		zone := Zone{Apex: entry.Name, File: entry.Value.file.Value, Steer: p.steers(entry)}
+		if k := entry.Value.dnssec; k != nil {
+			zone.Sign = k.algorithm
+		}
 		p.world.Zones = append(p.world.Zones, zone)
+	}
+	for _, dir := range p.source.directories {
+		l.listDirectory(dir)
+	}
+	slices.SortStableFunc(p.world.Zones, func(a, b Zone) int { return strings.Compare(a.Apex, b.Apex) })
+	p.world.Zones = p.once(p.world.Zones)
+	p.zoneOf = make([]int, len(p.source.zones))
+	for i := range p.source.zones {
+		p.zoneOf[i], _ = slices.BinarySearchFunc(p.world.Zones, p.source.zones[i].Name, func(z Zone, apex string) int { return strings.Compare(z.Apex, apex) })
 	}
 }
 
+// listDirectory adds the zones of a directory.
+func (l *Loader) listDirectory(dir strict.At[string]) {
+	p := &l.parser
+	names, err := l.files.List(dir.Value)
+	if err != nil {
+		p.mistakes.Add(dir.Position, "zone_directories: %s: %v", strict.Quote(dir.Value), err)
+		return
+	}
+	if room := maxZones - len(p.world.Zones); len(names) > room {
+		p.mistakes.Add(dir.Position, "zone_directories: %s: with its %d files there are more than %d zones", strict.Quote(dir.Value), len(names), maxZones)
+		return
+	}
+	p.world.Zones = slices.Grow(p.world.Zones, len(names))
+	for _, name := range names {
+		base, ok := strings.CutSuffix(name, zoneSuffix)
+		if !ok {
+			continue
+		}
+		file := dir.Value + "/" + name
+		apex, err := domainName(base+".", "")
+		if base == "@" {
+			apex, err = ".", nil
+		}
+		if err != nil {
+			p.mistakes.Add(strict.Position{File: file}, "its name %s %v", strict.Quote(base), err)
+			continue
+		}
+		p.world.Zones = append(p.world.Zones, Zone{Apex: apex, File: file})
+	}
+}
+
+// once leaves the zones of a directory out that are configured with the same file, and notes those that have two.
+func (p *parser) once(zones []Zone) []Zone {
+	kept := zones[:0]
+	for _, z := range zones {
+		if n := len(kept); n == 0 || kept[n-1].Apex != z.Apex {
+			kept = append(kept, z)
+		} else if kept[n-1].File != z.File {
+			p.mistakes.Add(strict.Position{File: z.File}, "zone %q has another file, %s", z.Apex, kept[n-1].File)
+		}
+	}
+	return kept
+}
+
+const zoneSuffix = ".zone"
+
 // steers makes the zone's list of steered names, ordered by owner, and notes those that can't be.
-func (p *parser) steers(entry *strict.Named[zoneKeys], contents *zoneFile) []Steer {
-	var steers []Steer
+func (p *parser) steers(entry *strict.Named[zoneKeys]) (steers []Steer) {
 	names := entry.Value.steer
 	for i := range names {
 		s := &names[i]
@@ -76,25 +147,12 @@ func (p *parser) steers(entry *strict.Named[zoneKeys], contents *zoneFile) []Ste
 		if s.Value.pool.Value != "" && !isDefined(p.source.pools, s.Value.pool.Value) {
 			p.mistakes.Add(s.Value.pool.Position, "%s: %s", context, strict.Unknown("pool", s.Value.pool.Value, namesOf(p.source.pools)))
 		}
-		if r := contents.addressOrAlias(owner); r != nil {
-			p.mistakes.Add(s.Position, "%s: is steered, but has %s record of its own at %s", context, article(r.rr.Header().Rrtype), strict.Position{File: contents.file, Line: r.line})
-		}
-		if cut := contents.cutAbove(owner); cut != nil {
-			p.mistakes.Add(s.Position, "%s: is not ours to steer: %s is delegated at %s", context, cut.owner, strict.Position{File: contents.file, Line: cut.line})
-		}
 	}
-	for _, s := range byName(p, "steered name", names, maxSteers) {
+	entry.Value.steer = byName(p, "steered name", names, maxSteers)
+	for _, s := range entry.Value.steer {
 		steers = append(steers, Steer{s.Name, s.Value.pool.Value})
 	}
 	return steers
-}
-
-func article(rrtype uint16) string {
-	name := dns.TypeToString[rrtype]
-	if strings.HasPrefix(name, "A") {
-		return "an " + name
-	}
-	return "a " + name
 }
 
 // domainName returns a name as all names are compared: fully qualified, in lower case, without needless escapes. A name

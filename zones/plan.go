@@ -44,20 +44,16 @@ func (p *Plan) Zone(name []byte) (z *ZoneData, offset int) {
 const MaxAliases = 8
 
 // ZoneOf returns the zone to answer a question from: the closest one around the name, but for a DS at its apex the one
-// around that, if we serve it and it delegates the name (RFC 4035, section 3.1.4.1). It allocates nothing.
+// around that, if we serve it: what delegates is the parent's (RFC 4035, section 3.1.4.1). It allocates nothing.
 func (p *Plan) ZoneOf(name []byte, qtype uint16) *ZoneData {
 	zone, offset := p.Zone(name)
 	if zone == nil || offset > 0 || qtype != dns.TypeDS || len(name) == 1 {
 		return zone
 	}
-	parent, _ := p.Zone(name[1+int(name[0]):])
-	if parent == nil {
-		return zone
+	if parent, _ := p.Zone(name[1+int(name[0]):]); parent != nil {
+		return parent
 	}
-	if m := parent.Find(name); m.Name == nil || m.Name.Cut == nil || m.Offset > 0 {
-		return zone
-	}
-	return parent
+	return zone
 }
 
 // estimate returns what a round trip from a place to a region is expected to take, and how many samples say so.
@@ -110,6 +106,17 @@ func (p *PoolPlan) memberCounter(member int) int {
 		return p.counter + len(p.Pool.Members)
 	}
 	return p.counter + member
+}
+
+// EverySet calls yield with every set that the pool could ever answer with.
+func (p *PoolPlan) EverySet(yield func(*RecordSet) bool) {
+	for _, sets := range append(p.Sets, p.LastResort) {
+		for _, set := range sets {
+			if set != nil && !yield(set) {
+				return
+			}
+		}
+	}
 }
 
 // groupHasFamily reports whether any member for the clients of a group has an address of the family.

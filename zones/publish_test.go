@@ -379,13 +379,13 @@ ns.sub IN A 192.0.2.9
 		{"nowhere", "nope.example.org.", false, false, false},
 	} {
 		m := zone.Find(mustWire(t, row.name))
-		cut := m.Name != nil && m.Name.Cut != nil
-		if (m.Name != nil) != row.exists || m.Wildcard != row.wildcard || cut != row.cut {
+		cut := m.Name.Exists() && m.Name.Cut()
+		if m.Name.Exists() != row.exists || m.Wildcard != row.wildcard || cut != row.cut {
 			t.Errorf("%s: Find(%s) = %+v, want exists %v, wildcard %v, cut %v", row.why, row.name, m, row.exists, row.wildcard, row.cut)
 		}
 	}
-	if m := zone.Find(mustWire(t, "sub.example.org.")); m.Name.Cut.GlueCount != 1 {
-		t.Errorf("glue of sub.example.org. = %d records, want 1", m.Name.Cut.GlueCount)
+	if own, _ := zone.Find(mustWire(t, "sub.example.org.")).Name.Glue(); own.Count != 1 {
+		t.Errorf("glue of sub.example.org. = %d records, want 1", own.Count)
 	}
 }
 
@@ -424,11 +424,11 @@ func TestNegativeTTLOfASteeredName(t *testing.T) {
 		t.Errorf("negative TTL of a zone that steers = %d, want at most 60", ttl)
 	}
 	name := zone.Find(mustWire(t, "canary.example.com.")).Name
-	soa, err := unpackSOA(name.Negative, "example.com.")
-	if err != nil || soa.Hdr.Ttl != 10 || soa.Minttl != 10 {
+	rrs, err := zone.NoData(name).RRs("example.com.")
+	if soa := rrs[0].(*dns.SOA); err != nil || soa.Hdr.Ttl != 10 || soa.Minttl != 10 {
 		t.Errorf("SOA of a NODATA at a name with TTL 10 = %v (%v), want TTL and minimum 10", soa, err)
 	}
-	if !slices.Equal(name.Types, []uint16{dns.TypeA}) {
-		t.Errorf("types of canary = %v, want A only", name.Types)
+	if types := zone.Types(nil, name); !slices.Equal(types, []uint16{dns.TypeA}) {
+		t.Errorf("types of canary = %v, want A only", types)
 	}
 }

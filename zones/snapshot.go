@@ -8,6 +8,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // A Snapshot is all that queries are answered from at one time. It is immutable: a health flip makes a new one
@@ -22,64 +23,12 @@ type Snapshot struct {
 }
 
 // A RecordSet is an RRset as it goes into a message.
-type RecordSet struct {
-	Type  uint16
-	Count uint16
-	TTL   uint32
-	// Bytes are the records one after the other. Each owner is a compression pointer to the question's name
-	// (offset 12); names in the data are not compressed. Owners are the offsets of those pointers, for a message in
-	// which the owner stands elsewhere.
-	Bytes     []byte
-	Owners    []uint16
-	Signature SignatureSlot
-}
+type RecordSet = static.RecordSet
 
 // AnyAnswer is the answer to a question for all types at a name that has some: HINFO "RFC8482" "" (RFC 8482, section 4.2).
 var AnyAnswer = RecordSet{
-	Type: dns.TypeHINFO, Count: 1, TTL: 3600, Owners: []uint16{0},
+	Type: dns.TypeHINFO, Count: 1, TTL: 3600,
 	Bytes: []byte("\xC0\x0C" + "\x00\x0D" + "\x00\x01" + "\x00\x00\x0E\x10" + "\x00\x09" + "\x07RFC8482" + "\x00"),
-}
-
-// A SignatureSlot is the number of a record set's signature among the cached ones; 0: not signed.
-type SignatureSlot int32
-
-// A ZoneData is the static part of a zone, compiled.
-type ZoneData struct {
-	Apex     string // wire format, lower case
-	Origin   string // the same as text
-	Serial   uint32
-	Steers   bool
-	Negative RecordSet // the SOA as it stands in negative answers (RFC 2308, section 3)
-	Digest   health.Hash64
-	names    map[string]*Name // by owner in wire format, lower case; empty non-terminals included
-}
-
-// A Name is all that a zone holds at one owner name. One without sets is an empty non-terminal, unless it steers.
-type Name struct {
-	Sets     []RecordSet // ordered by type
-	Types    []uint16    // every type the name could have in any state of health, ascending
-	Pool     int         // number of the pool that answers A and AAAA; -1: not steered
-	Negative *RecordSet  // the SOA of a NODATA answer here
-	Alias    []byte      // the target of the CNAME here, wire format in lower case; nil without
-	Cut      *Delegation // below this name another zone begins; nil elsewhere
-}
-
-// Set returns the static set of a type; nil where there is none.
-func (n *Name) Set(qtype uint16) *RecordSet {
-	for i := range n.Sets {
-		if n.Sets[i].Type == qtype {
-			return &n.Sets[i]
-		}
-	}
-	return nil
-}
-
-// A Delegation is a zone cut: the child's nameservers, and their addresses as far as they lie below the cut.
-type Delegation struct {
-	NS        RecordSet // owner pointers go to the cut's name
-	DS        *RecordSet
-	Glue      []byte // whole records with uncompressed owners
-	GlueCount uint16
 }
 
 // PoolAnswers is all that one pool can answer at one time.

@@ -16,11 +16,10 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones/static"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
@@ -32,8 +31,10 @@ type World struct {
 	Definitions control.Definitions
 	Gateway     Gateway
 	Zones       []Zone        // ordered by apex
+	Directories []string      // of whole zones
 	Digest      health.Hash64 // of all files and their names
 	Warnings    []Problem     // what is allowed but probably not meant
+	Refused     []Problem     // mistakes in zone files: those zones are as they were before, or without data
 }
 
 // A Region is a place where Meridian runs nodes or endpoints.
@@ -131,11 +132,26 @@ func CheckID(check, endpoint string, family int) health.CheckID {
 
 // A Zone is one zone that we serve with authority.
 type Zone struct {
-	Apex    string   // fully qualified, lower case
-	File    string   // name of the zone file in the world
-	Records []dns.RR // as the file says, owners in any case; checked to make a zone
-	Steer   []Steer  // ordered by owner
+	Apex   string       // fully qualified, lower case
+	File   string       // name of the zone file in the world
+	Steer  []Steer      // ordered by owner
+	Sign   Algorithm    // of the keys that sign its answers; empty: they are not signed by us
+	Static *static.Zone // its records; nil: its file has mistakes, so that nothing is known of it
+
+	Version Version       // of the file as it was read last
+	stale   bool          // that has mistakes: the records are from before
+	digest  health.Hash64 // of the file that the records are from
+	wire    string        // the apex in wire format
+	data    *ZoneData     // what does not depend on pools
 }
+
+// An Algorithm of DNSSEC keys, by its mnemonic (RFC 8624).
+type Algorithm string
+
+const (
+	ECDSAP256SHA256 Algorithm = "ECDSAP256SHA256" // 13
+	ED25519         Algorithm = "ED25519"         // 15
+)
 
 // A Steer answers the addresses of one name from a pool.
 type Steer struct {

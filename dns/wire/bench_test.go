@@ -47,7 +47,7 @@ func BenchmarkAnswer(b *testing.B) {
 			}
 			buffer := make([]byte, 0, wire.MaxUDP)
 			b.ReportAllocs()
-			r := wire.Request{Query: query, Source: european, Limit: wire.MaxUDP, Now: uint32(now.Unix())}
+			r := wire.Request{Query: query, Source: european, Limit: wire.MaxUDP, Now: uint32(now.Unix()), Scratch: new(wire.Scratch)}
 			for ; b.Loop(); r.Random += 1 << 20 {
 				wire.Answer(buffer, s, id, &r)
 			}

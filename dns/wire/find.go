@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // An answer is all that one call of Answer works with.
@@ -14,12 +15,32 @@ type answer struct {
 	random   uint32
 	message  message
 	out      Outcome
+	scratch  *Scratch
 
-	zone          *zones.ZoneData // of the question; nil: none of ours
-	wildcard      bool            // a wildcard made the answer
 	authoritative bool
 	scope         int // of the client subnet (RFC 7871, section 7.2.1); 0: the answer is the same for every client
 	extended      infoCode
+
+	zone       *zones.ZoneData // nil until it is known, and where there is none
+	wildcard   bool            // made the answer
+	absent     bool            // the name, or that at the end of the chain, does not exist
+	signer     Signer          // nil: no zone is signed by us
+	signing    Signing         // of the zone; nil: it is not signed by us
+	do         bool            // signatures are wanted, and there are some
+	proofs     int             // how many denials of a presigned zone are in the message
+	expansions int             // how many of the scratch
+}
+
+// A Scratch is memory that Answer works in. It may be used again, but not by two calls at once.
+type Scratch struct {
+	answer  answer
+	targets [zones.MaxAliases][maxName]byte              // of CNAMEs, in lower case
+	synth   [static.FixedSize + maxName]byte             // the CNAME that a DNAME makes
+	types   [64]uint16                                   // of a name; more are rare, and cost an allocation
+	denial  [static.FixedSize + maxName + maxBitmap]byte // an NSEC record
+	proofs  [maxProofs]static.Name                       // the denials of a presigned zone that are in the message
+
+	expansions [zones.MaxAliases + 1]expansion // names of a presigned zone that wildcards answered for
 }
 
 // An owner is a name that is looked up, and where it stands in the message.
@@ -28,78 +49,129 @@ type owner struct {
 	at   int
 }
 
+// up returns the ancestor of which so many bytes of the name are left out.
+func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offset} }
+
 // find looks the question up (RFC 1034, section 4.3.2) and fills the sections.
 //
-//	the zone says                     answer                   authority      AA
-//	delegated at or above the name    -                        NS, with glue  no
-//	the name does not exist           NXDOMAIN                 SOA            yes
-//	it has the type                   the records              -              yes
-//	its pool has the type             what the pick falls on   -              yes
-//	it has a CNAME                    that, and its target's   the target's   yes
-//	ANY, and it has some type         HINFO                    -              yes
-//	it has other types or none        -                        SOA            yes
+//	the zone                          answer                   authority             AA
+//	is not loaded                     SERVFAIL                 -                     no
+//	delegates the name or one above   -                        NS, with glue         no
+//	has a DNAME above the name        that, a CNAME, …         the target's          yes
+//	does not have the name            NXDOMAIN                 SOA                   yes
+//	has the type there                the records              -                     yes
+//	has a pool with the type there    what the pick falls on   -                     yes
+//	has a CNAME there                 that, and its target's   the target's          yes
+//	has some type there, asked ANY    HINFO                    -                     yes
+//	has other types there, or none    -                        SOA                   yes
 //
-// A DS at a delegation belongs to the parent side, so it is not answered by a referral (RFC 4035, section 3.1.4.1).
+// Where the client wants signatures and the zone has them, they go with every set but the NS records of a delegation, and
+// denials are proven. A DS at a delegation belongs to the parent side, so it is not answered by a referral (RFC 4035, section
+// 3.1.4.1).
 func (a *answer) find() {
 	if a.snapshot == nil {
 		a.out.RCode, a.extended = ServFail, infoNotReady
 		return
 	}
-	zone := a.snapshot.Plan.ZoneOf(a.query.name(), a.query.qtype)
-	if zone == nil {
+	a.zone = a.snapshot.Plan.ZoneOf(a.query.name(), a.query.qtype)
+	switch {
+	case a.zone == nil:
 		a.out.RCode, a.extended = Refused, infoNotAuthoritative
 		return
+	case a.zone.Zone == nil:
+		a.out.RCode, a.extended = ServFail, infoNotReady
+		return
 	}
-	a.zone = zone
-	o := owner{a.query.name(), atQuestion}
-	var passed [zones.MaxAliases][]byte
+	a.unlock()
+	a.follow(owner{a.query.name(), atQuestion})
+	a.proveExpansions()
+}
+
+// follow answers from a name, and from where its CNAMEs lead.
+func (a *answer) follow(o owner) {
 	for aliases := 0; ; aliases++ {
-		match := zone.Find(o.name)
-		a.wildcard = a.wildcard || match.Wildcard
-		if match.Name == nil {
-			a.authoritative, a.out.RCode = true, NXDomain
-			a.negative(zone, &zone.Negative, o)
-			return
-		}
-		if match.Name.Cut != nil && !(a.query.qtype == typeDS && match.Offset == 0) {
-			a.refer(match.Name.Cut, o.at+match.Offset)
+		m := a.zone.Find(o.name)
+		a.wildcard = a.wildcard || m.Wildcard
+		if m.Name.Exists() && m.Name.Cut() && !(a.query.qtype == typeDS && m.Offset == 0) {
+			a.refer(m.Name, o.up(m.Offset))
 			return
 		}
 		a.authoritative = true
-		if !a.isAlias(match.Name) {
-			a.data(zone, match.Name, o)
+		if !m.Name.Exists() {
+			a.deny(o, m)
 			return
 		}
-		set := match.Name.Set(typeCNAME)
-		const fixed = 12 // the bytes of the record before the target: owner, type, class, TTL, length
-		target := owner{match.Name.Alias, a.message.offset() + fixed}
-		a.message.add(sectionAnswer, set, o.at)
-		if aliases == zones.MaxAliases {
+		target, at := a.answerAt(o, m)
+		if target == nil || aliases == zones.MaxAliases {
 			return
 		}
-		passed[aliases] = o.name
-		if a.message.full || a.leaves(zone, target.name) || seen(passed[:aliases+1], target.name) {
+		next := owner{a.scratch.targets[aliases][:len(target)], at}
+		lower(next.name, target)
+		if a.leaves(next.name) || a.seen(aliases, next.name) {
 			return
 		}
-		o = target
+		o = next
 	}
 }
 
-// isAlias reports whether the name's CNAME is followed: it has one, and not the type that was asked for.
-func (a *answer) isAlias(n *zones.Name) bool {
-	return n.Alias != nil && a.query.qtype != typeANY && n.Set(a.query.qtype) == nil
+// answerAt answers from a name that exists, or that a DNAME redirects. If that is by a CNAME that is to be followed, it returns
+// the target and where that stands in the message.
+func (a *answer) answerAt(o owner, m static.Match) (target []byte, at int) {
+	if m.Redirected {
+		return a.redirect(o, m)
+	}
+	if set, ok := m.Name.Set(typeCNAME); ok && a.query.qtype != typeANY && !a.has(m.Name) {
+		at = a.message.offset() + static.FixedSize
+		a.add(sectionAnswer, &set, o, m)
+		return set.Bytes[static.FixedSize:], at
+	}
+	a.data(o, m)
+	return nil, 0
+}
+
+// has reports whether a name has the type that was asked for among its static records, or could be made to have it.
+func (a *answer) has(n static.Name) bool {
+	_, ok := n.Set(a.query.qtype)
+	return ok || a.signing != nil && a.query.qtype == typeNSEC
+}
+
+// redirect answers below a DNAME: by that, and a CNAME that says the same to those who do not know it (RFC 6672, section 3.1).
+func (a *answer) redirect(o owner, m static.Match) (target []byte, at int) {
+	set, _ := m.Name.Set(typeDNAME)
+	a.add(sectionAnswer, &set, o.up(m.Offset), static.Match{Name: m.Name})
+	suffix := set.Bytes[static.FixedSize:]
+	if m.Offset+len(suffix) > maxName {
+		a.out.RCode = YXDomain // section 2.2
+		return nil, 0
+	}
+	prefix := o.name[:m.Offset]
+	if !a.message.full {
+		prefix = a.message.at(o.at)[:m.Offset] // the same in the question's case
+	}
+	var data [maxName]byte
+	n := copy(data[:], prefix)
+	n += copy(data[n:], suffix)
+	record := static.AppendRecord(a.scratch.synth[:0], typeCNAME, set.TTL, data[:n])
+	at = a.message.offset() + static.FixedSize
+	a.message.add(sectionAnswer, &zones.RecordSet{Type: typeCNAME, Count: 1, TTL: set.TTL, Bytes: record}, o.at)
+	if a.query.qtype == typeCNAME || a.query.qtype == typeANY {
+		return nil, 0
+	}
+	return record[static.FixedSize:], at
 }
 
 // leaves reports whether a name is not answered from the zone.
-func (a *answer) leaves(zone *zones.ZoneData, name []byte) bool {
-	other, _ := a.snapshot.Plan.Zone(name)
-	return other != zone
+func (a *answer) leaves(name []byte) bool {
+	return a.snapshot.Plan.ZoneOf(name, a.query.qtype) != a.zone
 }
 
 // seen reports whether a chain of CNAMEs has come round.
-func seen(passed [][]byte, name []byte) bool {
-	for _, p := range passed {
-		if bytes.Equal(p, name) {
+func (a *answer) seen(aliases int, name []byte) bool {
+	if bytes.Equal(name, a.query.name()) {
+		return true
+	}
+	for i := range aliases {
+		if bytes.HasPrefix(a.scratch.targets[i][:], name) { // the root ends a name, so a prefix is the whole
 			return true
 		}
 	}
@@ -107,34 +179,41 @@ func seen(passed [][]byte, name []byte) bool {
 }
 
 // data answers from a name that is no alias.
-func (a *answer) data(zone *zones.ZoneData, n *zones.Name, o owner) {
+func (a *answer) data(o owner, m static.Match) {
+	n := m.Name
+	pool := a.zone.Pool(n)
 	switch qtype := a.query.qtype; {
-	case qtype == typeANY && n.Alias != nil:
-		a.message.add(sectionAnswer, n.Set(typeCNAME), o.at)
-		return
-	case qtype == typeANY && len(n.Types) > 0:
-		a.message.add(sectionAnswer, &zones.AnyAnswer, o.at)
-		return
-	case n.Pool >= 0 && qtype == typeA:
-		if a.steered(n.Pool, zones.IPv4, o) {
+	case qtype == typeANY:
+		if set, ok := n.Set(typeCNAME); ok {
+			a.add(sectionAnswer, &set, o, m)
 			return
 		}
-	case n.Pool >= 0 && qtype == typeAAAA:
-		if a.steered(n.Pool, zones.IPv6, o) {
+		if !a.zone.Empty(n) {
+			a.add(sectionAnswer, &zones.AnyAnswer, o, static.Match{Name: n, Wildcard: m.Wildcard})
 			return
 		}
+	case pool >= 0 && qtype == typeA:
+		if a.steered(pool, zones.IPv4, o, m) {
+			return
+		}
+	case pool >= 0 && qtype == typeAAAA:
+		if a.steered(pool, zones.IPv6, o, m) {
+			return
+		}
+	case a.signing != nil && a.made(o, m):
+		return
 	default:
-		if set := n.Set(qtype); set != nil {
-			a.message.add(sectionAnswer, set, o.at)
+		if set, ok := n.Set(qtype); ok {
+			a.add(sectionAnswer, &set, o, m)
 			return
 		}
 	}
-	a.negative(zone, n.Negative, o)
+	a.noData(o, m)
 }
 
 // steered answers from a pool and reports whether that has an address of the family for the client. A denial is given
 // without a scope, for resolvers keep it for everybody (RFC 7871, section 7.4).
-func (a *answer) steered(number, family int, o owner) bool {
+func (a *answer) steered(number, family int, o owner, m static.Match) bool {
 	pool := a.snapshot.Pools[number]
 	group, scope := pool.Plan.Group(a.client)
 	a.out.GroupCounter = pool.Plan.GroupCounter(group)
@@ -143,21 +222,63 @@ func (a *answer) steered(number, family int, o owner) bool {
 		return false
 	}
 	a.scope, a.out.Counter = scope, option.Counter
-	a.message.add(sectionAnswer, option.Set, o.at)
+	a.add(sectionAnswer, option.Set, o, m)
 	return true
 }
 
-// negative adds the SOA of a denial (RFC 2308, section 3). Its owner is the end of the name that is denied.
-func (a *answer) negative(zone *zones.ZoneData, soa *zones.RecordSet, o owner) {
-	a.message.add(sectionAuthority, soa, o.at+len(o.name)-len(zone.Apex))
+// add appends a set and, where they are wanted, the signatures over it.
+func (a *answer) add(section int, set *zones.RecordSet, o owner, m static.Match) {
+	a.message.add(section, set, o.at)
+	if a.do {
+		a.addSignature(section, set, o, m)
+	}
 }
 
-// refer adds what is known of a delegation whose name stands at an offset. A nameserver below the cut can't be reached
-// without its glue, so that must not be left out (RFC 9471, section 3.1).
-func (a *answer) refer(cut *zones.Delegation, at int) {
-	a.message.add(sectionAuthority, &cut.NS, at)
-	if cut.DS != nil && a.query.edns.do {
-		a.message.add(sectionAuthority, cut.DS, at)
+// noData denies a type at a name that exists (RFC 2308, section 2.2).
+func (a *answer) noData(o owner, m static.Match) {
+	a.addSOA(a.zone.NoData(m.Name), o)
+	if a.do {
+		a.proveNoData(o, m)
 	}
-	a.message.addRaw(sectionAdditional, cut.Glue, cut.GlueCount)
+}
+
+// deny says that a name does not exist (RFC 2308, section 2.1).
+func (a *answer) deny(o owner, m static.Match) {
+	a.out.RCode, a.absent = NXDomain, true
+	a.addSOA(&a.zone.Negative, o)
+	if a.do {
+		a.proveAbsence(o, m)
+	}
+}
+
+// addSOA adds the SOA of a denial (RFC 2308, section 3). Its owner is the end of the name that is denied.
+func (a *answer) addSOA(soa *zones.RecordSet, o owner) {
+	apex := o.up(len(o.name) - len(a.zone.Apex))
+	var m static.Match
+	if a.do && a.signing == nil {
+		m = a.zone.Find(apex.name)
+	}
+	from := a.message.offset()
+	a.add(sectionAuthority, soa, apex, m)
+	a.message.setTTL(from, soa.TTL) // that of the signatures too, where the zone came with them
+}
+
+// refer adds what is known of a delegation. A nameserver below the cut can't be reached without its glue, so that must not be
+// left out; addresses below other cuts may be (RFC 9471, section 3).
+func (a *answer) refer(cut static.Name, o owner) {
+	if set, ok := cut.Set(typeNS); ok {
+		a.message.add(sectionAuthority, &set, o.at)
+	}
+	if a.do {
+		if ds, ok := cut.Set(typeDS); ok {
+			a.add(sectionAuthority, &ds, o, static.Match{Name: cut})
+		} else {
+			a.proveUnsigned(o, static.Match{Name: cut})
+		}
+	}
+	own, sibling := cut.Glue()
+	a.message.addRaw(sectionAdditional, own)
+	if a.message.fits(len(sibling.Bytes)) {
+		a.message.addRaw(sectionAdditional, sibling)
+	}
 }

@@ -43,7 +43,7 @@ func NewChaosName(name, text string) (ChaosName, error) {
 	b := []byte{0xC0, atQuestion, 0, typeTXT, 0, classCHAOS, 0, 0, 0, 0}
 	b = binary.BigEndian.AppendUint16(b, uint16(1+len(text)))
 	b = append(append(b, byte(len(text))), text...)
-	return ChaosName{string(append(wire, 0)), zones.RecordSet{Type: typeTXT, Count: 1, Bytes: b, Owners: []uint16{0}}}, nil
+	return ChaosName{string(append(wire, 0)), zones.RecordSet{Type: typeTXT, Count: 1, Bytes: b}}, nil
 }
 
 // chaos answers a question of class CH. Who may not know is told no more than who asks for what is not there.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // The sections of an answer, as indices of message.counts.
@@ -42,13 +43,16 @@ func (m *message) offset() int { return len(m.bytes) - m.start }
 
 // take reports whether size bytes of records still fit, and takes them off the room.
 func (m *message) take(size int) bool {
-	if m.full || size > m.room {
+	if !m.fits(size) {
 		m.full = true
 		return false
 	}
 	m.room -= size
 	return true
 }
+
+// at returns the message from an offset on.
+func (m *message) at(offset int) []byte { return m.bytes[m.start+offset:] }
 
 // add appends a record set whose owner stands at an offset of the message.
 func (m *message) add(section int, set *zones.RecordSet, owner int) {
@@ -58,20 +62,53 @@ func (m *message) add(section int, set *zones.RecordSet, owner int) {
 	at := len(m.bytes)
 	m.bytes = append(m.bytes, set.Bytes...)
 	if owner != atQuestion {
-		for _, pointer := range set.Owners {
-			binary.BigEndian.PutUint16(m.bytes[at+int(pointer):], 0xC000|uint16(owner))
+		for rest := m.bytes[at:]; len(rest) > 0; rest = rest[static.RecordSize(rest):] {
+			binary.BigEndian.PutUint16(rest, 0xC000|uint16(owner))
 		}
 	}
 	m.counts[section] += set.Count
 }
 
-// addRaw appends records as they are.
-func (m *message) addRaw(section int, records []byte, count uint16) {
-	if !m.take(len(records)) {
+// addOwned appends a record set whose owner does not stand in the message. The first record has it, the others point to that.
+func (m *message) addOwned(section int, owner []byte, set *zones.RecordSet) {
+	const pointer, farthest = 2, 0x3FFF
+	at, copies := m.offset(), 1
+	if at > farthest {
+		copies = int(set.Count)
+	}
+	if !m.take(copies*(len(owner)-pointer) + len(set.Bytes)) {
 		return
 	}
-	m.bytes = append(m.bytes, records...)
-	m.counts[section] += count
+	for rest := set.Bytes; len(rest) > 0; copies-- {
+		if copies > 0 {
+			m.bytes = append(m.bytes, owner...)
+		} else {
+			m.bytes = binary.BigEndian.AppendUint16(m.bytes, 0xC000|uint16(at))
+		}
+		size := static.RecordSize(rest)
+		m.bytes = append(m.bytes, rest[pointer:size]...)
+		rest = rest[size:]
+	}
+	m.counts[section] += set.Count
+}
+
+// fits reports whether so many bytes of records still have room.
+func (m *message) fits(size int) bool { return !m.full && size <= m.room }
+
+// addRaw appends whole records as they are.
+func (m *message) addRaw(section int, set zones.RecordSet) {
+	if !m.take(len(set.Bytes)) {
+		return
+	}
+	m.bytes = append(m.bytes, set.Bytes...)
+	m.counts[section] += set.Count
+}
+
+// setTTL gives all records from an offset on a TTL. Their owners are pointers.
+func (m *message) setTTL(from int, ttl uint32) {
+	for rest := m.at(from); len(rest) > 0; rest = rest[static.RecordSize(rest):] {
+		binary.BigEndian.PutUint32(rest[6:], ttl)
+	}
 }
 
 // truncate takes all records out again: a client that asks over TCP has no use for some of them (RFC 2181, section 9).

@@ -24,12 +24,17 @@ const (
 
 // The types that Answer knows by number; all others are only compared.
 const (
-	typeCNAME  = 5
 	typeA      = 1
+	typeNS     = 2
+	typeCNAME  = 5
 	typeTXT    = 16
 	typeAAAA   = 28
 	typeOPT    = 41
+	typeDNAME  = 39
 	typeDS     = 43
+	typeRRSIG  = 46
+	typeNSEC   = 47
+	typeNSEC3  = 50
 	typeNXNAME = 128
 	typeIXFR   = 251
 	typeAXFR   = 252

@@ -177,7 +177,8 @@ func randomSubnet(rnd *rand.Rand) netip.Prefix {
 // randomName is a name of a zone, or one beside, above or below it, in mixed case.
 func randomName(rnd *rand.Rand, world *zones.World) string {
 	zone := &world.Zones[rnd.IntN(len(world.Zones))]
-	name := zone.Records[rnd.IntN(len(zone.Records))].Header().Name
+	records := recordsOf(zone)
+	name := records[rnd.IntN(len(records))].Header().Name
 	if len(zone.Steer) > 0 && rnd.IntN(4) == 0 {
 		name = zone.Steer[rnd.IntN(len(zone.Steer))].Owner
 	}

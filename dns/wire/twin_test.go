@@ -3,6 +3,7 @@ package wire_test
 import (
 	"encoding/hex"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 
@@ -208,16 +209,41 @@ func (w twin) zone(name string, qtype uint16) *zones.Zone {
 	switch {
 	case len(around) == 0:
 		return nil
-	case qtype == dns.TypeDS && len(around) > 1 && equal(around[0].Apex, name) && len(records(around[1], name, dns.TypeNS)) > 0:
+	case qtype == dns.TypeDS && len(around) > 1 && equal(around[0].Apex, name):
 		return around[1]
 	}
 	return around[0]
 }
 
+// read are the records of zones, in the order of their files.
+var read = map[*zones.Zone][]dns.RR{}
+
+func recordsOf(z *zones.Zone) []dns.RR {
+	if rrs, ok := read[z]; ok {
+		return rrs
+	}
+	kept := map[string]bool{}
+	for rr := range z.Static.Records {
+		kept[strings.ToLower(rr.String())] = true
+	}
+	file, err := os.Open("testdata/" + z.File)
+	if err != nil {
+		panic(err)
+	}
+	defer file.Close()
+	p := dns.NewZoneParser(file, z.Apex, "")
+	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
+		if kept[strings.ToLower(rr.String())] {
+			read[z] = append(read[z], rr)
+		}
+	}
+	return read[z]
+}
+
 func equal(a, b string) bool { return strings.EqualFold(a, b) }
 
 func records(z *zones.Zone, name string, rrtype uint16) (rrs []dns.RR) {
-	for _, rr := range z.Records {
+	for _, rr := range recordsOf(z) {
 		if equal(rr.Header().Name, name) && (rrtype == dns.TypeANY || rr.Header().Rrtype == rrtype) {
 			rrs = append(rrs, rr)
 		}
@@ -249,7 +275,7 @@ func (w twin) steer(z *zones.Zone, name string) *zones.PoolAnswers {
 
 // exists reports whether a name or one below it has something.
 func (w twin) exists(z *zones.Zone, name string) bool {
-	for _, rr := range z.Records {
+	for _, rr := range recordsOf(z) {
 		if dns.IsSubDomain(name, strings.ToLower(rr.Header().Name)) {
 			return true
 		}
@@ -265,9 +291,6 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 		lower := strings.ToLower(name)
 		if cut := delegation(z, lower); cut != "" && !(q.Qtype == dns.TypeDS && equal(cut, lower)) {
 			m.Ns = records(z, cut, dns.TypeNS)
-			if do {
-				m.Ns = append(m.Ns, records(z, cut, dns.TypeDS)...)
-			}
 			for _, ns := range records(z, cut, dns.TypeNS) {
 				if target := ns.(*dns.NS).Ns; dns.IsSubDomain(cut, target) {
 					m.Extra = append(m.Extra, slices.Concat(records(z, target, dns.TypeA), records(z, target, dns.TypeAAAA))...)
@@ -288,6 +311,23 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 			for !w.exists(z, closest) {
 				closest = closest[dns.Split(closest)[1]:]
 			}
+			if dname := records(z, closest, dns.TypeDNAME); len(dname) > 0 {
+				m.Answer = append(m.Answer, dname...)
+				d := dname[0].(*dns.DNAME)
+				target := name[:len(name)-len(closest)] + d.Target
+				if closest == "." || wireSize(name)-wireSize(closest)+wireSize(d.Target) > 255 {
+					m.Rcode = dns.RcodeYXDomain
+					return 0
+				}
+				m.Answer = append(m.Answer, &dns.CNAME{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeCNAME, Class: dns.ClassINET, Ttl: d.Hdr.Ttl}, Target: target})
+				passed = append(passed, lower)
+				if q.Qtype == dns.TypeCNAME || q.Qtype == dns.TypeANY || len(passed) > 8 ||
+					slices.Contains(passed, strings.ToLower(target)) || w.zone(target, q.Qtype) != z {
+					return 0
+				}
+				name = target
+				continue
+			}
 			if source = "*." + closest; !w.exists(z, source) {
 				m.Rcode = dns.RcodeNameError
 				m.Ns = soa(z, 1<<31)
@@ -306,7 +346,7 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 			m.Answer = append(m.Answer, named(alias, name)...)
 			target := alias[0].(*dns.CNAME).Target
 			passed = append(passed, lower)
-			if len(passed) > 8 || slices.Contains(passed, strings.ToLower(target)) || w.zone(target, dns.TypeNone) != z {
+			if len(passed) > 8 || slices.Contains(passed, strings.ToLower(target)) || w.zone(target, q.Qtype) != z {
 				return 0
 			}
 			name = target
@@ -316,7 +356,7 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 		if pool != nil && family >= 0 {
 			group, scope := pool.Plan.Group(client)
 			if option := pool.Groups[group].Families[family].Pick(random); option != nil {
-				rrs, err := option.Set.Records(name)
+				rrs, err := option.Set.RRs(name)
 				if err != nil {
 					panic(err)
 				}

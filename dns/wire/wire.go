@@ -35,6 +35,7 @@ const (
 	NXDomain  = 3
 	NotImp    = 4
 	Refused   = 5
+	YXDomain  = 6
 	BadVers   = 16
 	BadCookie = 23
 )
@@ -59,6 +60,9 @@ type Request struct {
 	Encrypted bool       // so that padding hides something
 	Keepalive uint16     // how long an idle stream is kept, in 100 ms, for those who ask (RFC 7828); 0: it is not said
 
+	Signer  Signer   // of the zones that we sign; nil: none are
+	Scratch *Scratch // memory to work in; nil: some is made
+
 	RequireCookie bool // not over a stream: BADCOOKIE for who knows of cookies and has no good one (RFC 7873, section 5.2.3)
 	Truncate      bool // leave all records out and say so
 }
@@ -69,8 +73,9 @@ type Outcome struct {
 	Type         uint16 // of the question; 0 where it could not be read
 	RCode        uint16
 	Truncated    bool
-	Counter      int // of the member whose addresses were given
-	GroupCounter int // of the group that the client is in
+	Pending      bool // a signature is missing, so the answer is of no use: ask again with a Signer that makes it
+	Counter      int  // of the member whose addresses were given
+	GroupCounter int  // of the group that the client is in
 
 	Cookie     cookie.Verdict // None if cookies are off
 	WithCookie bool           // the query had a client cookie
@@ -106,7 +111,12 @@ func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Ou
 	if id == nil {
 		id = &nobody
 	}
-	a := answer{snapshot: s, random: r.Random, out: Outcome{Counter: -1, GroupCounter: -1}}
+	scratch := r.Scratch
+	if scratch == nil {
+		scratch = new(Scratch)
+	}
+	a := &scratch.answer
+	*a = answer{scratch: scratch, snapshot: s, signer: r.Signer, random: r.Random, out: Outcome{Counter: -1, GroupCounter: -1}}
 	a.query.request, a.query.identity, a.query.faultInfo = *r, id, infoNone
 	if a.out.Drop = a.query.readHeader(r.Query); a.out.Drop != Answered {
 		return dst, a.out
@@ -149,12 +159,12 @@ func (a *answer) fill() {
 // authority, a referral.
 func (a *answer) classify() {
 	counts, apex := &a.message.counts, 1
-	if a.zone != nil {
+	if a.zone != nil && a.zone.Zone != nil {
 		apex = len(a.zone.Apex)
 	}
 	whole := false // is the name that was asked for the subject?
 	switch {
-	case a.out.RCode == NXDomain:
+	case a.absent:
 		a.out.Kind = rrl.NXDomain
 	case a.out.RCode != NoError:
 		a.out.Kind = rrl.Error

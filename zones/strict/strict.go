@@ -78,6 +78,13 @@ func (r *Report) Add(at Position, format string, args ...any) {
 	r.problems = append(r.problems, Problem{at.File, at.Line, fmt.Sprintf(format, args...)})
 }
 
+// Join notes what another report has noted.
+func (r *Report) Join(other *Report) {
+	room := min(maxProblems-len(r.problems), len(other.problems))
+	r.problems = append(r.problems, other.problems[:room]...)
+	r.dropped += other.dropped + len(other.problems) - room
+}
+
 // Problems returns what was noted, ordered by file, line and text, each once.
 func (r *Report) Problems() Problems {
 	all := slices.Clone(r.problems)

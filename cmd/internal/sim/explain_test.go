@@ -75,18 +75,15 @@ func drawWorld(t *rapid.T) *zones.World {
 		panel.Controls = append(panel.Controls, control.NewControl{Name: control.ControlID(fmt.Sprint("k", i))})
 	}
 	w.Definitions.Panels = []control.Panel{panel}
-	zone := zones.Zone{Apex: "example.com.", File: "zone"}
-	parser := dns.NewZoneParser(strings.NewReader("$TTL 300\n"+drawnZone), "example.com.", "zone")
-	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		zone.Records = append(zone.Records, rr)
-	}
-	if parser.Err() != nil {
-		t.Fatal(parser.Err())
-	}
+	var steer []zones.Steer
 	for i := range 3 {
 		pool := drawPool(t, fmt.Sprint("pool", i))
 		w.Pools = append(w.Pools, pool)
-		zone.Steer = append(zone.Steer, zones.Steer{Owner: pool.Name + ".example.com.", Pool: pool.Name})
+		steer = append(steer, zones.Steer{Owner: pool.Name + ".example.com.", Pool: pool.Name})
+	}
+	zone, err := zones.ReadZone("example.com.", "zone", strings.NewReader("$TTL 300\n"+drawnZone), steer)
+	if err != nil {
+		t.Fatal(err)
 	}
 	w.Zones = []zones.Zone{zone}
 	return w

@@ -122,13 +122,13 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	for _, d := range damaged {
 		h.log.Error("state set aside", "err", d)
 	}
-	plan, err := h.compileFirst(o.Table, saved)
+	plan, err := h.compileFirst(o.Table)
 	if err != nil {
 		return nil, err
 	}
 	h.node = node.New(node.Config{
 		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Key: h.identity.Key(), Sign: h.identity.Sign, Verify: pki.Verify,
-	}, withoutWorld(saved), now)
+	}, saved, now)
 	h.node.Compiled(plan, now)
 	h.world.Store(plan.World)
 	if err := h.open(o, plan, saved); err != nil {
@@ -161,7 +161,7 @@ func (h *Host) identify() error {
 	return nil
 }
 
-func (h *Host) compileFirst(table *geo.Table, saved []node.Record) (*zones.Plan, error) {
+func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 	if table == nil {
 		var err error
 		if table, err = mmdb.Load(h.cfg.Geo); err != nil {
@@ -169,11 +169,11 @@ func (h *Host) compileFirst(table *geo.Table, saved []node.Record) (*zones.Plan,
 		}
 	}
 	h.compiler = &compiler{
-		dir: h.cfg.World, table: table, store: h.store, log: h.log, metrics: h.metrics, accept: h.canServe,
+		dir: directory(h.cfg.World), data: h.cfg.Data, table: table, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
 		reload: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
 	}
-	return h.compiler.first(recordOf(saved, recordWorld))
+	return h.compiler.first()
 }
 
 // canServe says why a good world is none for this node.

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -325,9 +324,4 @@ func recordOf(records []node.Record, name string) []byte {
 		}
 	}
 	return nil
-}
-
-// withoutWorld leaves out what is the host's own.
-func withoutWorld(records []node.Record) []node.Record {
-	return slices.DeleteFunc(slices.Clone(records), func(r node.Record) bool { return r.Name == recordWorld })
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,45 +128,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// maxWorldFile is the most bytes of one file of a world.
-const maxWorldFile = 64 << 20
-
-// readWorld reads the files of a world's directory: what is hidden, lies deeper or is no regular file is not of it.
-func readWorld(dir string) (map[string][]byte, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("world: %w", err)
-	}
-	files, configured := make(map[string][]byte), false
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		info, err := os.Stat(path) // follows links, by which some deployments replace all files at once
-		if err == nil && !info.Mode().IsRegular() {
-			continue
-		}
-		if err == nil && info.Size() > maxWorldFile {
-			return nil, fmt.Errorf("world: %s: %d bytes, at most %d are read", path, info.Size(), maxWorldFile)
-		}
-		var data []byte
-		if err == nil {
-			data, err = os.ReadFile(path)
-		}
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // an editor replaced it since
-		}
-		if err != nil {
-			return nil, fmt.Errorf("world: %w", err)
-		}
-		files[e.Name()] = data
-		configured = configured || filepath.Ext(e.Name()) == ".yaml"
-	}
-	if !configured {
-		return nil, fmt.Errorf("world: %s: no file in it ends in .yaml", dir)
-	}
-	return files, nil
 }

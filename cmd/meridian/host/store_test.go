@@ -195,38 +195,3 @@ func TestStoreThatCannotWrite(t *testing.T) {
 		t.Errorf("save without the directory = %v, want %v", err, os.ErrNotExist)
 	}
 }
-
-func TestReadWorld(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"api.yaml": "a", "example.com.zone": "z", ".hidden.yaml": "h", "deep/er.yaml": "d", "real": "r",
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for link, to := range map[string]string{"link.yaml": "real", "gone.yaml": "nowhere"} {
-		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	files, err := readWorld(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := make(map[string]string)
-	for name, text := range files {
-		got[name] = string(text)
-	}
-	want := map[string]string{"api.yaml": "a", "example.com.zone": "z", "real": "r", "link.yaml": "r"}
-	if !maps.Equal(got, want) {
-		t.Errorf("readWorld = %q, want %q", got, want)
-	}
-	if _, err := readWorld(filepath.Join(dir, "missing")); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), "world: ") {
-		t.Errorf("readWorld of nothing = %v, want an error about the world", err)
-	}
-}

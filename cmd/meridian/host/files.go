@@ -1,0 +1,196 @@
+package host
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// directory is the files of a world's directory, as zones.Files: what is hidden or no regular file is not of it. Links are
+// followed: by them some deployments replace all files at once.
+type directory string
+
+func (d directory) path(name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
+	return filepath.Join(string(d), filepath.FromSlash(name)), nil
+}
+
+// List is for zones.Files.
+func (d directory) List(dir string) ([]string, error) {
+	p, err := d.path(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(p)
+	if err != nil {
+		return nil, fmt.Errorf("world: %w", err)
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		regular := e.Type().IsRegular()
+		if e.Type()&fs.ModeSymlink != 0 {
+			info, err := os.Stat(filepath.Join(p, e.Name()))
+			regular = err == nil && info.Mode().IsRegular()
+		}
+		if regular && !strings.HasPrefix(e.Name(), ".") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// Version is for zones.Files.
+func (d directory) Version(name string) zones.Version {
+	p, err := d.path(name)
+	if err != nil {
+		return zones.Version{}
+	}
+	var s unix.Stat_t
+	if unix.Stat(p, &s) != nil {
+		return zones.Version{}
+	}
+	return versionOf(&s)
+}
+
+// versionOf is the zero Version for what is no regular file. The time at which the inode changed can't be set back, as that of
+// the contents can.
+func versionOf(s *unix.Stat_t) zones.Version {
+	if s.Mode&unix.S_IFMT != unix.S_IFREG {
+		return zones.Version{}
+	}
+	return zones.Version{Size: s.Size, Modified: s.Mtim.Nano(), Changed: s.Ctim.Nano(), Inode: s.Ino}
+}
+
+// Open is for zones.Files.
+func (d directory) Open(name string) (io.ReadCloser, zones.Version, error) {
+	p, err := d.path(name)
+	if err != nil {
+		return nil, zones.Version{}, err
+	}
+	descriptor, err := unix.Open(p, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, zones.Version{}, &fs.PathError{Op: "open", Path: name, Err: err}
+	}
+	f := &file{descriptor: descriptor}
+	var s unix.Stat_t
+	if err := unix.Fstat(descriptor, &s); err != nil {
+		f.Close()
+		return nil, zones.Version{}, &fs.PathError{Op: "stat", Path: name, Err: err}
+	}
+	version := versionOf(&s)
+	if version == (zones.Version{}) {
+		f.Close()
+		return nil, version, &fs.PathError{Op: "open", Path: name, Err: errNotRegular}
+	}
+	f.left = version.Size
+	return f, version, nil
+}
+
+var errNotRegular = errors.New("is no regular file")
+
+// A file is read without what package os does for files that may block: a hundred thousand small ones are opened at a start.
+type file struct {
+	descriptor int
+	left       int64 // of the size that it had when it was opened
+}
+
+func (f *file) Read(b []byte) (int, error) {
+	if f.left <= 0 {
+		return 0, io.EOF
+	}
+	for {
+		n, err := unix.Read(f.descriptor, b[:min(int64(len(b)), f.left)])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.ErrUnexpectedEOF // it was cut while it was read
+		default:
+			f.left -= int64(n)
+			return n, nil
+		}
+	}
+}
+
+func (f *file) Close() error { return unix.Close(f.descriptor) }
+
+var errNotConfigured = errors.New("no file in it ends in .yaml")
+
+// configured reports an error if there is no world in the directory.
+func (d directory) configured() error {
+	names, err := d.List(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if filepath.Ext(name) == ".yaml" {
+			return nil
+		}
+	}
+	return fmt.Errorf("world: %s: %w", string(d), errNotConfigured)
+}
+
+// A print is what is known of a world's files without reading them.
+type print struct{ hash.Hash64 }
+
+func (p print) note(name string, v zones.Version) {
+	var b [8]byte
+	io.WriteString(p, name)
+	for _, part := range []uint64{uint64(v.Size), uint64(v.Modified), uint64(v.Changed), v.Inode} {
+		binary.BigEndian.PutUint64(b[:], part)
+		p.Write(b[:])
+	}
+}
+
+// fingerprint changes whenever a file of the directory does, or one that the world was made of.
+func (d directory) fingerprint(world *zones.World) (uint64, error) {
+	return d.print(world, func(z *zones.Zone) zones.Version { return d.Version(z.File) })
+}
+
+// fingerprintOf returns what fingerprint returned when the world was read.
+func (d directory) fingerprintOf(world *zones.World) (uint64, error) {
+	return d.print(world, func(z *zones.Zone) zones.Version { return z.Version })
+}
+
+func (d directory) print(world *zones.World, version func(*zones.Zone) zones.Version) (uint64, error) {
+	p := print{fnv.New64a()}
+	names, err := d.List(".")
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		p.note(name, d.Version(name))
+	}
+	if world == nil {
+		return p.Sum64(), nil
+	}
+	for _, dir := range world.Directories {
+		names, err := d.List(dir)
+		if err != nil {
+			return 0, err
+		}
+		for _, name := range names {
+			io.WriteString(p, name)
+		}
+	}
+	for i := range world.Zones {
+		if z := &world.Zones[i]; strings.Contains(z.File, "/") { // the others are in the list above
+			p.note(z.File, version(z))
+		}
+	}
+	return p.Sum64(), nil
+}

@@ -1,0 +1,131 @@
+package signer
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// lookEvery is how often signatures are looked at that are due to be made anew. They have days left then.
+const lookEvery = 10 * time.Minute
+
+// run keeps what exists signed.
+func (s *Signer) run(ctx context.Context) {
+	defer close(s.done)
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		case <-timer.C:
+			s.recent.expire(s.config.Now().Unix())
+		}
+		timer.Reset(lookEvery)
+		s.mu.Lock()
+		snapshot := s.snapshot
+		s.mu.Unlock()
+		if snapshot == nil {
+			continue
+		}
+		for apex, z := range *s.zones.Load() {
+			data, _ := snapshot.Plan.Zone([]byte(apex))
+			if data != nil && data.Zone != nil && data.Apex == apex {
+				s.counts.presigning.Store(true)
+				z.presign(ctx, snapshot.Plan, data)
+				s.counts.presigning.Store(false)
+			}
+		}
+	}
+}
+
+// presign signs what the zone can answer, with what is signed already and not due yet.
+func (z *zone) presign(ctx context.Context, plan *zones.Plan, data *zones.ZoneData) {
+	p := &presigning{zone: z, next: make(map[key]sig), now: z.signer.config.Now()}
+	whole := true
+	wire.Presign(plan, data, p, func() bool {
+		whole = ctx.Err() == nil
+		return whole
+	})
+	if whole {
+		z.pinned.Store(&p.next)
+		z.first.Store(p.first)
+		z.signer.counts.pinned.Store(z.signer.pinned())
+	}
+}
+
+// presigning gathers the signatures of one zone.
+type presigning struct {
+	*zone
+	next  map[key]sig
+	now   time.Time
+	first int64 // when the first expires
+}
+
+// Signatures is for wire.Signing.
+func (p *presigning) Signatures(owner []byte, set zones.RecordSet) (records []byte, count uint16) {
+	k := p.key(owner, set)
+	if made, ok := p.next[k]; ok {
+		return made.records, 1
+	}
+	made, ok := (*p.pinned.Load())[k]
+	if !ok || made.renew <= p.now.Unix() {
+		if made, ok = p.sign(owner, set, p.now); !ok {
+			return nil, 0
+		}
+		p.signer.counts.presigned.Add(1)
+	}
+	p.next[k] = made
+	if p.first == 0 || made.expires < p.first {
+		p.first = made.expires
+	}
+	return made.records, 1
+}
+
+// counts are what the signer tells of itself.
+type counts struct {
+	presigned, asked atomic.Uint64
+	pinned           atomic.Int64
+	presigning       atomic.Bool
+}
+
+func (s *Signer) pinned() (n int64) {
+	for _, z := range *s.zones.Load() {
+		n += int64(len(*z.pinned.Load()))
+	}
+	return n
+}
+
+var (
+	madeDesc = prometheus.NewDesc("meridian_dnssec_signatures_total",
+		"Signatures made: ahead, for what exists, or because somebody asked.", []string{"why"}, nil)
+	keptDesc = prometheus.NewDesc("meridian_dnssec_signatures",
+		"Signatures kept of what exists.", nil, nil)
+	lifeDesc = prometheus.NewDesc("meridian_dnssec_signature_expiry_timestamp_seconds",
+		"When the first of a zone's signatures expires.", []string{"zone"}, nil)
+)
+
+// Describe makes the signer a prometheus.Collector.
+func (s *Signer) Describe(descriptions chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{madeDesc, keptDesc, lifeDesc} {
+		descriptions <- d
+	}
+}
+
+// Collect makes the signer a prometheus.Collector.
+func (s *Signer) Collect(metrics chan<- prometheus.Metric) {
+	metrics <- prometheus.MustNewConstMetric(madeDesc, prometheus.CounterValue, float64(s.counts.presigned.Load()), "ahead")
+	metrics <- prometheus.MustNewConstMetric(madeDesc, prometheus.CounterValue, float64(s.counts.asked.Load()), "asked")
+	metrics <- prometheus.MustNewConstMetric(keptDesc, prometheus.GaugeValue, float64(s.counts.pinned.Load()))
+	for _, z := range *s.zones.Load() {
+		if first := z.first.Load(); first > 0 {
+			metrics <- prometheus.MustNewConstMetric(lifeDesc, prometheus.GaugeValue, float64(first), z.name)
+		}
+	}
+}
