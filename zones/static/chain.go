@@ -29,7 +29,7 @@ func (z *Zone) Hashed() bool { return z.chain != nil && z.chain.rrtype == dns.Ty
 
 // chainOf finds the denials of a zone whose SOA is signed; nil where it is not. Names of NSEC3 records are no names that answer (RFC 5155,
 // section 7.2.8).
-func (z *Zone) chainOf() *chain {
+func (b *Builder) chainOf(z *Zone) *chain {
 	apex := Name{z.lookup(nil)}
 	if _, signed := apex.Covering(dns.TypeSOA); !signed {
 		return nil
@@ -38,6 +38,10 @@ func (z *Zone) chainOf() *chain {
 	if p, ok := apex.Set(dns.TypeNSEC3PARAM); ok {
 		data := p.Bytes[FixedSize:]
 		c.rrtype, c.iterations, c.salt = dns.TypeNSEC3, binary.BigEndian.Uint16(data[2:]), data[5:5+int(data[4])]
+		if c.iterations > maxIterations {
+			b.mistake(apex.Line(dns.TypeNSEC3PARAM), "%s NSEC3PARAM: %d iterations, at most %d are hashed for an answer (RFC 9276, section 3.2)",
+				z.Origin, c.iterations, maxIterations)
+		}
 	}
 	for _, s := range z.slots {
 		if s == 0 {

@@ -57,7 +57,7 @@ func (b *Builder) Build() (*Zone, error) {
 			z.Count += int(set.Count)
 		}
 	}
-	z.chain = z.chainOf()
+	z.chain = b.chainOf(&z)
 	return &z, nil
 }
 
