@@ -17,9 +17,12 @@ type transport uint8
 const (
 	transportUDP transport = iota
 	transportTCP
+	transportTLS
+	transportHTTPS
+	transportQUIC
 )
 
-var transportNames = [...]string{"udp", "tcp"}
+var transportNames = [...]string{"udp", "tcp", "dot", "doh", "doq"}
 
 // A dropReason says why a query was not answered, or a client not served.
 type dropReason uint8
@@ -31,11 +34,17 @@ const (
 	dropPanic                         // a bug in the answering
 	dropSend                          // the answer could not be sent
 	dropSlow                          // the client did not take the answer in time
-	dropConnections                   // as many connections as allowed
+	dropStalled                       // the client began a query and did not end it in time
+	dropConnections                   // as many connections as allowed, all at work
 	dropPerClient                     // as many connections of this client as allowed
+	dropPerNetwork                    // as many connections of this client's network as allowed
+	dropEvicted                       // idle longest when another client needed the place
+	dropMaintain                      // as many requests about zones as allowed: answered as without Config.Maintain
+	dropProtocol                      // what HTTP or QUIC carried is no query as their RFCs want it
 )
 
-var dropNames = [...]string{"short", "response", "source_port", "panic", "send", "slow_client", "connections", "connections_per_client"}
+var dropNames = [...]string{"short", "response", "source_port", "panic", "send", "slow_client", "slow_query",
+	"connections", "connections_per_client", "connections_per_network", "evicted", "maintain", "protocol"}
 
 // queryTypes are the types that are counted each by itself, by number. The others are other: clients may ask for any of
 // 65536, and must not make as many time series.
@@ -45,9 +54,11 @@ var queryTypes = [...]string{
 	59: "CDS", 60: "CDNSKEY", 64: "SVCB", 65: "HTTPS", 99: "SPF", 251: "IXFR", 252: "AXFR", 255: "ANY", 257: "CAA",
 }
 
-var rcodeNames = [...]string{
+// rcodeNames are those that dns/wire gives, and those that requests about zones may have (RFC 2136, section 2.2).
+var rcodeNames = [wire.BadCookie + 1]string{
 	wire.NoError: "NOERROR", wire.FormErr: "FORMERR", wire.ServFail: "SERVFAIL", wire.NXDomain: "NXDOMAIN",
 	wire.NotImp: "NOTIMP", wire.Refused: "REFUSED", wire.BadVers: "BADVERS", wire.BadCookie: "BADCOOKIE",
+	wire.YXDomain: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE",
 }
 
 // counters are what one worker counts. It alone writes them, so no cache line goes from one processor to another but

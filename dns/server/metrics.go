@@ -14,21 +14,23 @@ var (
 	answersDesc = prometheus.NewDesc("meridian_dns_answers_total",
 		"Answers with the addresses of a pool's member.", []string{"pool", "member", "region"}, nil)
 	droppedDesc = prometheus.NewDesc("meridian_dns_dropped_total",
-		"Queries that were not answered and connections that were not served, by transport and reason.", []string{"transport", "reason"}, nil)
+		"Queries that were not answered and connections that were not served or were ended, by transport and reason.", []string{"transport", "reason"}, nil)
 	truncatedDesc = prometheus.NewDesc("meridian_dns_truncated_total",
 		"Answers that were too long, so that the client has to ask again over TCP.", []string{"transport"}, nil)
 	receivedDesc = prometheus.NewDesc("meridian_dns_received_bytes_total",
 		"Bytes of the queries.", []string{"transport"}, nil)
 	sentDesc = prometheus.NewDesc("meridian_dns_sent_bytes_total",
 		"Bytes of the answers.", []string{"transport"}, nil)
-	connectionsDesc = prometheus.NewDesc("meridian_dns_tcp_connections",
-		"TCP connections that are open.", nil, nil)
+	connectionsDesc = prometheus.NewDesc("meridian_dns_connections",
+		"Connections that are open, by transport.", []string{"transport"}, nil)
+	handshakesDesc = prometheus.NewDesc("meridian_dns_handshake_failures_total",
+		"Connections that ended before TLS or QUIC was set up, by transport and reason.", []string{"transport", "reason"}, nil)
 )
 
 // Describe makes the server a prometheus.Collector.
 func (s *Server) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, connectionsDesc,
+		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, connectionsDesc, handshakesDesc,
 	} {
 		descriptions <- d
 	}
@@ -65,7 +67,16 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 	for key, count := range s.ledger.answers() {
 		emit(answersDesc, count, key.pool, key.member, string(key.region))
 	}
-	metrics <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(s.clients.count()))
+	for t, count := range s.clients.counts() {
+		if transport(t) != transportUDP {
+			metrics <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(count), transportNames[t])
+		}
+	}
+	for t := transportTLS; int(t) < len(transportNames); t++ {
+		for reason, name := range handshakeNames {
+			emit(handshakesDesc, s.failures[t][reason].Load(), transportNames[t], name)
+		}
+	}
 }
 
 // A sum is the counters of all workers of one transport together.

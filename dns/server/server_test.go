@@ -318,14 +318,14 @@ func TestSwapUnderLoad(t *testing.T) {
 
 // All connections share one set of counters, also while they see different snapshots.
 func TestTCPCountersLoseNothing(t *testing.T) {
-	s := unbound(t, TCPLimits{})
+	s := unbound(t, Limits{})
 	snapshots := [2]*zones.Snapshot{snapshot(t, toEurope), snapshot(t, toAmerica)}
 	const connections, queries = 4, 5000
 	var wait sync.WaitGroup
 	for connection := range connections {
 		wait.Go(func() {
 			for i := range queries {
-				s.tcp.count(snapshots[(connection+i)%2], wire.Outcome{Counter: 0, GroupCounter: -1}, 1, 1)
+				s.shared[transportTCP].count(snapshots[(connection+i)%2], wire.Outcome{Counter: 0, GroupCounter: -1}, 1, 1)
 			}
 		})
 	}
@@ -337,13 +337,13 @@ func TestTCPCountersLoseNothing(t *testing.T) {
 }
 
 func TestCloseEndsIdleConnections(t *testing.T) {
-	r := run(t, Config{TCP: TCPLimits{Idle: time.Hour}})
+	r := run(t, Config{Limits: Limits{Idle: time.Hour}})
 	conn, err := net.Dial("tcp", r.address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	eventually(t, func() bool { return r.clients.count() == 1 })
+	eventually(t, func() bool { return r.clients.count.Load() == 1 })
 	r.Close()
 	if n, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Errorf("read %d bytes of a closed server", n)

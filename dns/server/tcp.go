@@ -1,44 +1,40 @@
 package server
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/wire"
-	"github.com/meridian-gslb/meridian/zones"
 )
 
 const (
 	lengthSize   = 2        // bytes before each message (RFC 1035, section 4.2.2)
-	firstRead    = 4 << 10  // bytes of a connection's buffer at first; it grows when a query needs more
 	writeAt      = 64 << 10 // bytes of answers that are sent even though more queries wait
 	acceptPause  = 50 * time.Millisecond
 	wholeMessage = lengthSize + wire.MaxMessage
 )
 
-// tcpCounters are the counters of all connections: those of UDP have one writer each, these take turns.
-type tcpCounters struct {
-	sync.Mutex
-	*counters
+// A tracked connection leaves the table of sessions when it is closed, whoever closes it.
+type tracked struct {
+	*net.TCPConn
+	server  *Server
+	session *session
 }
 
-func (c *tcpCounters) drop(reason dropReason) { c.counters.drop(reason) }
-
-func (c *tcpCounters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) {
-	c.Lock()
-	defer c.Unlock()
-	c.counters.count(s, o, received, sent)
+func (c *tracked) Close() error {
+	err := c.TCPConn.Close()
+	c.server.leave(c.session)
+	return err
 }
 
-// accept takes connections until the listener is closed.
-func (s *Server) accept(listener *net.TCPListener) {
+// accept takes connections until the listener is closed. What serves one closes it in the end.
+func (s *Server) accept(listener *net.TCPListener, t transport, serve func(*tracked)) {
 	for {
 		conn, err := listener.AcceptTCP()
 		switch {
@@ -48,136 +44,149 @@ func (s *Server) accept(listener *net.TCPListener) {
 			time.Sleep(acceptPause)
 			continue
 		}
-		from := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap().WithZone("")
-		if reason, ok := s.clients.admit(from, conn); !ok {
-			s.tcp.drop(reason)
+		who := &session{
+			transport: t, from: plainAddress(conn.RemoteAddr().(*net.TCPAddr).AddrPort()),
+			end:   func() { conn.Close() },
+			hurry: func() { expire(conn) },
+		}
+		if !s.enter(who) {
 			conn.Close()
 			continue
 		}
-		s.workers.Go(func() {
-			defer s.clients.leave(from, conn)
-			s.converse(conn, from)
-		})
+		c := &tracked{conn, s, who}
+		s.workers.Go(func() { serve(c) })
 	}
 }
 
+// expire ends the waiting of a connection for its client.
+func expire(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) } // it may be closed already
+
+// plainAddress is a client's address as everything but the sockets knows it.
+func plainAddress(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
+}
+
+func (s *Server) serveTCP(conn *tracked) { s.converse(conn, conn.session, nil) }
+
+// A stream is a connection that carries messages behind their lengths.
+type stream struct {
+	server  *Server
+	conn    net.Conn
+	session *session
+	client  conversation
+	writing sync.Mutex     // whoever has it sends whole messages
+	apart   sync.WaitGroup // goroutines that answer a query each while the connection goes on
+}
+
 // converse answers the queries of one connection until the client ends it, is too slow, or sends what is no query. All
-// queries that have come are answered together, in their order (RFC 7766, section 6.2.1.1), with one write.
-func (s *Server) converse(conn net.Conn, from netip.Addr) {
-	defer conn.Close()
-	in := reader{conn: conn, closing: &s.closing, idle: s.config.TCP.Idle, buffer: make([]byte, firstRead)}
+// queries that have come are answered together, in their order, with one write (RFC 7766, section 6.2.1.1). A query
+// whose answer takes its time is answered apart, and later ones overtake it (section 7).
+func (s *Server) converse(conn net.Conn, who *session, state *tls.ConnectionState) {
+	st := &stream{server: s, conn: conn, session: who}
+	st.client = conversation{transport: who.transport, from: who.from, limit: wire.MaxMessage, tls: state}
+	if st.run() {
+		st.apart.Wait() // the client has ended or is idle: what is on its way is still sent
+	} else {
+		who.end() // at once, so that nobody goes on writing
+	}
+	conn.Close()
+	st.apart.Wait()
+}
+
+// run reports whether the connection came to a good end.
+func (st *stream) run() bool {
+	s := st.server
+	in := reader{stream: st, buffer: make([]byte, firstRead)}
 	var out []byte
 	for !s.closing.Load() {
 		query, ok := in.next()
 		if !ok {
-			return
+			return true
 		}
+		s.clients.begin(st.session)
+		st.client.idle = s.clients.patience()
 		out = out[:0]
 		for n := 1; ; n++ {
-			if out, ok = s.answerTCP(out, query, from); !ok {
-				return
+			if out, ok = st.answer(out, query); !ok {
+				return false
 			}
-			if n == s.config.TCP.InFlight || len(out) >= writeAt {
+			if n == s.config.Limits.InFlight || len(out) >= writeAt {
 				break
 			}
 			if query, ok = in.buffered(); !ok {
 				break
 			}
 		}
-		if !s.write(conn, out) {
-			return
+		err := st.write(out)
+		s.clients.finish(st.session)
+		if err != nil {
+			return false
 		}
 	}
+	return true
 }
 
-func (s *Server) write(conn net.Conn, b []byte) bool {
-	if err := conn.SetWriteDeadline(time.Now().Add(s.config.TCP.Write)); err != nil {
-		return false
+// answer appends the answer to a query, behind its length, unless the answer comes apart from others. Without an answer
+// the connection is of no use.
+func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
+	s := st.server
+	if isUpkeep(query) && s.takeUpkeep(st.client.transport, st.client.from.Addr()) {
+		st.upkeep(query)
+		return out, true
 	}
-	_, err := conn.Write(b)
+	start := len(out)
+	out, ok = s.answer(append(out, 0, 0), query, &st.client)
+	if ok {
+		binary.BigEndian.PutUint16(out[start:], uint16(len(out)-start-lengthSize))
+	}
+	return out, ok
+}
+
+// upkeep answers a request beside the queries of the connection. How many of them there are at once is bounded by
+// Limits.MaintainPerClient.
+func (st *stream) upkeep(query []byte) {
+	s, client, query := st.server, st.client, append([]byte(nil), query...)
+	s.clients.begin(st.session)
+	st.apart.Go(func() {
+		defer s.clients.finish(st.session)
+		var framed []byte
+		s.answerUpkeep(query, &client, func(message []byte) error {
+			framed = appendFramed(framed[:0], message)
+			err := st.write(framed)
+			if err != nil {
+				st.session.end() // the reader need not wait for more
+			}
+			return err
+		})
+	})
+}
+
+// appendFramed appends a message behind its length.
+func appendFramed(b, message []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(b, uint16(len(message))), message...)
+}
+
+// write sends whole messages.
+func (st *stream) write(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	st.writing.Lock()
+	defer st.writing.Unlock()
+	if err := st.conn.SetWriteDeadline(time.Now().Add(st.server.config.Limits.Write)); err != nil {
+		return err
+	}
+	_, err := st.conn.Write(b)
+	st.server.countUnsent(st.client.transport, err)
+	return err
+}
+
+// countUnsent counts an answer that could not be sent.
+func (s *Server) countUnsent(t transport, err error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.tcp.drop(dropSlow)
+		s.shared[t].drop(dropSlow)
 	case err != nil:
-		s.tcp.drop(dropSend)
-	}
-	return err == nil
-}
-
-// answerTCP appends the answer to a query, behind its length. Without an answer the connection is of no use.
-func (s *Server) answerTCP(out, query []byte, from netip.Addr) (_ []byte, ok bool) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.tcp.drop(dropPanic)
-			s.logPanic(cause)
-			ok = false
-		}
-	}()
-	start := len(out)
-	snapshot := s.config.Snapshot()
-	out, outcome := wire.Answer(append(out, 0, 0), snapshot, nil, &wire.Request{
-		Query: query, Source: from, Limit: wire.MaxMessage, Random: rand.Uint32(), Stream: true,
-	})
-	size := len(out) - start - lengthSize
-	s.tcp.count(snapshot, outcome, len(query), size)
-	binary.BigEndian.PutUint16(out[start:], uint16(size))
-	return out, size > 0
-}
-
-// A reader takes the queries out of a stream. Its buffer holds at most one message of the greatest length.
-type reader struct {
-	conn    net.Conn
-	closing *atomic.Bool
-	idle    time.Duration
-	buffer  []byte
-	first   int // bytes of the buffer that are used up
-	last    int // bytes of the buffer that have come
-}
-
-// buffered returns the next query if it has come as a whole. It is good until the next call of next.
-func (r *reader) buffered() (query []byte, ok bool) {
-	b := r.buffer[r.first:r.last]
-	if len(b) < lengthSize {
-		return nil, false
-	}
-	end := lengthSize + int(binary.BigEndian.Uint16(b))
-	if len(b) < end {
-		return nil, false
-	}
-	r.first += end
-	return b[lengthSize:end], true
-}
-
-// next waits for the next query. The time for it runs from the call, not from the last byte: who sends a byte now and
-// then is as idle as who sends none.
-func (r *reader) next() (query []byte, ok bool) {
-	if query, ok = r.buffered(); ok {
-		return query, true
-	}
-	err := r.conn.SetReadDeadline(time.Now().Add(r.idle))
-	if err != nil || r.closing.Load() { // closing comes before the deadline of hurry, which this may have undone
-		return nil, false
-	}
-	for {
-		r.makeRoom()
-		n, err := r.conn.Read(r.buffer[r.last:])
-		r.last += n
-		if query, ok = r.buffered(); ok {
-			return query, true
-		}
-		if err != nil {
-			return nil, false
-		}
-	}
-}
-
-// makeRoom moves what has come to the front of the buffer, and makes that larger if there is still no room.
-func (r *reader) makeRoom() {
-	copy(r.buffer, r.buffer[r.first:r.last])
-	r.first, r.last = 0, r.last-r.first
-	if r.last == len(r.buffer) {
-		larger := make([]byte, wholeMessage)
-		copy(larger, r.buffer)
-		r.buffer = larger
+		s.shared[t].drop(dropSend)
 	}
 }

@@ -16,17 +16,24 @@ import (
 	"github.com/meridian-gslb/meridian/zones"
 )
 
-var somebody = netip.MustParseAddr("192.0.2.200")
+var somebody = netip.MustParseAddrPort("192.0.2.200:4053")
 
 // unbound is a server without sockets, for connections that tests make.
-func unbound(t *testing.T, limits TCPLimits) *Server {
+func unbound(t *testing.T, limits Limits) *Server {
 	t.Helper()
-	s := &Server{ledger: newLedger()}
 	published := snapshot(t, toEurope)
-	s.config = (&Config{TCP: limits, Snapshot: func() *zones.Snapshot { return published }}).withDefaults()
-	s.tcp.counters = s.ledger.open(transportTCP)
-	s.clients.init(s.config.TCP)
+	s := newServer(Config{Limits: limits, Snapshot: func() *zones.Snapshot { return published }})
+	t.Cleanup(s.end)
 	return s
+}
+
+// serve serves a connection that a test has made as if it had been accepted.
+func (s *Server) serve(conn net.Conn) {
+	who := &session{transport: transportTCP, from: somebody, end: func() { conn.Close() }, hurry: func() { expire(conn) }}
+	if s.enter(who) {
+		s.converse(conn, who, nil)
+		s.leave(who)
+	}
 }
 
 // framed packs a query behind its length. padding makes it longer.
@@ -96,7 +103,7 @@ func TestPipelinedQueries(t *testing.T) {
 }
 
 func TestConnectionsPerClient(t *testing.T) {
-	r := run(t, Config{TCP: TCPLimits{PerClient: 2}})
+	r := run(t, Config{Limits: Limits{PerClient: 2}})
 	query := framed(t, 1, "mail.example.com.", dns.TypeA, 0)
 	var conns []net.Conn
 	for i := range 3 {
@@ -114,41 +121,12 @@ func TestConnectionsPerClient(t *testing.T) {
 		}
 	}
 	conns[0].Close()
-	eventually(t, func() bool { return r.clients.count() == 1 })
+	eventually(t, func() bool { return r.clients.count.Load() == 1 })
 	if got, want := ask(t, r.address, "tcp", "mail.example.com.", dns.TypeA), "NOERROR 192.0.2.25"; got != want {
 		t.Errorf("when one has left: %s, want %s", got, want)
 	}
 	if got := r.metrics(t)["dropped_total{reason=connections_per_client,transport=tcp}"]; got != 1 {
 		t.Errorf("%v connections dropped, want 1", got)
-	}
-}
-
-func TestAdmit(t *testing.T) {
-	var c clients
-	c.init(TCPLimits{Connections: 4, PerClient: 2})
-	for i, test := range []struct {
-		from   string
-		reason dropReason
-		ok     bool
-	}{
-		{"192.0.2.1", 0, true},
-		{"2001:db8:0:1::1", 0, true},
-		{"2001:db8:0:1::2", 0, true},              // the same /64
-		{"2001:db8:0:1::3", dropPerClient, false}, // and once more
-		{"2001:db8:0:2::1", 0, true},              // the neighbour
-		{"192.0.2.2", dropConnections, false},
-	} {
-		conn, _ := net.Pipe()
-		reason, ok := c.admit(netip.MustParseAddr(test.from), conn)
-		if reason != test.reason || ok != test.ok {
-			t.Errorf("%d: admit(%s) = %v, %v, want %v, %v", i, test.from, reason, ok, test.reason, test.ok)
-		}
-	}
-	conn, _ := net.Pipe()
-	c.init(TCPLimits{Connections: 4, PerClient: 2})
-	c.hurry()
-	if _, ok := c.admit(somebody, conn); ok {
-		t.Error("a connection is let in while the server closes")
 	}
 }
 
@@ -182,7 +160,7 @@ func TestConnectionEnds(t *testing.T) {
 				}
 				time.Sleep(3 * time.Second)
 			}
-		}, idle, 0, 0},
+		}, idle, dropStalled, 1},
 		{"sends a query byte by byte, but soon", func(t *testing.T, conn net.Conn) {
 			for _, b := range framed(t, 1, "mail.example.com.", dns.TypeA, 0) {
 				_, _ = conn.Write([]byte{b})
@@ -210,7 +188,7 @@ func TestConnectionEnds(t *testing.T) {
 	} {
 		t.Run(test.reason, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := unbound(t, TCPLimits{Idle: idle, Write: write})
+				s := unbound(t, Limits{Idle: idle, Write: write})
 				near, far := net.Pipe()
 				defer far.Close()
 				start := time.Now()
@@ -218,7 +196,7 @@ func TestConnectionEnds(t *testing.T) {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					s.converse(near, somebody)
+					s.serve(near)
 					lasted = time.Since(start)
 				}()
 				test.client(t, far)
@@ -226,7 +204,7 @@ func TestConnectionEnds(t *testing.T) {
 				if lasted != test.after {
 					t.Errorf("the connection lasted %v, want %v", lasted, test.after)
 				}
-				if got := s.tcp.drops[test.drop].Load(); got != test.drops {
+				if got := s.shared[transportTCP].drops[test.drop].Load(); got != test.drops {
 					t.Errorf("%d drops for %s, want %d", got, dropNames[test.drop], test.drops)
 				}
 			})
@@ -237,11 +215,11 @@ func TestConnectionEnds(t *testing.T) {
 // A connection may set the time for its next query just after Close has told it to hurry.
 func TestCloseBeforeTheDeadlineIsSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := unbound(t, TCPLimits{})
+		s := unbound(t, Limits{})
 		near, far := net.Pipe()
 		defer far.Close()
 		start := time.Now()
-		s.converse(hurried{near, s}, somebody)
+		s.serve(hurried{near, s})
 		if lasted := time.Since(start); lasted != 0 {
 			t.Errorf("the connection lasted %v longer than the server", lasted)
 		}
@@ -271,13 +249,13 @@ func TestWritesAreBounded(t *testing.T) {
 		{"mail.example.com.", dns.TypeA, 3, 3},
 		{"big.example.com.", dns.TypeTXT, 1000, 26}, // of 2.5 kB each: the first that passes writeAt is the last
 	} {
-		s := unbound(t, TCPLimits{InFlight: test.limit})
+		s := unbound(t, Limits{InFlight: test.limit})
 		var in []byte
 		for id := range uint16(40) {
 			in = append(in, framed(t, id, test.name, test.qtype, 0)...)
 		}
 		conn := &recorded{in: bytes.NewReader(in)}
-		s.converse(conn, somebody)
+		s.serve(conn)
 		if len(conn.writes) == 0 {
 			t.Fatalf("%s: nothing is written", test.name)
 		}

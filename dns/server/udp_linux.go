@@ -134,18 +134,21 @@ func (w *udpWorker) answerFrom(s *Server, first, n int) (done int) {
 	w.at = first
 	snapshot := s.config.Snapshot()
 	for ; w.at < n; w.at++ {
-		w.answer(snapshot)
+		w.answer(s, snapshot)
 	}
 	return n
 }
 
 // answer answers the query at w.at.
-func (w *udpWorker) answer(snapshot *zones.Snapshot) {
+func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
 	i := w.at
 	query := w.queries[i][:min(int(w.in[i].length), querySize)]
 	from, ok := sourceOf(&w.names[i])
 	if !ok {
 		w.counters.drop(dropPort)
+		return
+	}
+	if isUpkeepDatagram(query) && w.upkeep(s, i, query, from) {
 		return
 	}
 	answer, outcome := wire.Answer(w.answers[w.replies][:0:wire.MaxUDP], snapshot, nil, &wire.Request{

@@ -65,9 +65,17 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		w.counters.drop(dropPort)
 		return
 	}
+	client := plainAddress(from)
+	if isUpkeepDatagram(query) && s.takeUpkeep(transportUDP, client.Addr()) {
+		s.upkeepDatagram(query, client, func(b []byte) error {
+			_, err := w.conn.WriteToUDPAddrPort(b, from)
+			return err
+		})
+		return
+	}
 	snapshot := s.config.Snapshot()
 	answer, outcome := wire.Answer(w.answers[:0], snapshot, nil, &wire.Request{
-		Query: query, Source: from.Addr().Unmap().WithZone(""), Limit: wire.MaxUDP, Random: rand.Uint32(),
+		Query: query, Source: client.Addr(), Limit: wire.MaxUDP, Random: rand.Uint32(),
 	})
 	w.counters.count(snapshot, outcome, len(query), len(answer))
 	if len(answer) == 0 {

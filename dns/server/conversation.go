@@ -1,0 +1,55 @@
+package server
+
+import (
+	"crypto/tls"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A conversation is what there is to know about a query beside its bytes.
+type conversation struct {
+	transport transport
+	from      netip.AddrPort // never v4-mapped, without a zone
+	limit     int            // bytes that the transport carries
+	idle      time.Duration  // how long the client may wait with its next query, as edns-tcp-keepalive says it (RFC 7828); 0: there is nothing to say
+	tls       *tls.ConnectionState
+}
+
+// answer appends the answer to a query of any transport whose workers share their counters. There may be none: then out
+// is returned as it was.
+func (s *Server) answer(out, query []byte, c *conversation) (_ []byte, ok bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.shared[c.transport].drop(dropPanic)
+			s.logPanic(cause)
+			ok = false
+		}
+	}()
+	snapshot := s.config.Snapshot()
+	answered, outcome := wire.Answer(out, snapshot, nil, &wire.Request{
+		Query: query, Source: c.from.Addr(), Limit: c.limit, Random: rand.Uint32(),
+		Stream: c.transport != transportUDP, Encrypted: c.transport > transportTCP, Keepalive: uint16(c.idle / (100 * time.Millisecond)),
+	})
+	size := len(answered) - len(out)
+	s.shared[c.transport].count(snapshot, outcome, len(query), size)
+	return answered, size > 0
+}
+
+// sharedCounters are the counters of all connections of a transport: those of UDP have one writer each, these take turns.
+type sharedCounters struct {
+	sync.Mutex
+	*counters
+}
+
+func (c *sharedCounters) drop(reason dropReason) { c.counters.drop(reason) }
+
+func (c *sharedCounters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) {
+	c.Lock()
+	defer c.Unlock()
+	c.counters.count(s, o, received, sent)
+}

@@ -1,0 +1,121 @@
+package server
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"sync"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+)
+
+// A Request is about zones rather than names: a NOTIFY, an UPDATE, or a query for AXFR or IXFR. It belongs to who is asked.
+type Request struct {
+	Message   []byte               // as it came; at least a header, and no response
+	From      netip.AddrPort       // never v4-mapped, without a zone
+	Transport string               // udp, tcp, dot or doq
+	Limit     int                  // bytes that a message of the answer may have
+	TLS       *tls.ConnectionState // nil where nothing is encrypted
+
+	// Send sends a message of the answer as a whole; it may be used again when Send returns. Over UDP there is to be one
+	// message. An error says that the client can't be reached any more.
+	Send func(message []byte) error
+}
+
+// slots bound how many requests are under way.
+type slots struct {
+	mu             sync.Mutex
+	all, perClient int
+	taken          int
+	byClient       map[netip.Prefix]int
+}
+
+func (s *slots) init(all, perClient int) {
+	s.all, s.perClient, s.byClient = all, perClient, make(map[netip.Prefix]int)
+}
+
+func (s *slots) take(from netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	client := clientOf(from)
+	if s.taken >= s.all || s.byClient[client] >= s.perClient {
+		return false
+	}
+	s.taken++
+	s.byClient[client]++
+	return true
+}
+
+func (s *slots) give(from netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken--
+	decrement(s.byClient, clientOf(from))
+}
+
+// takeUpkeep reports whether Config.Maintain is there and has room for one more request; then answerUpkeep has to follow.
+func (s *Server) takeUpkeep(t transport, from netip.Addr) bool {
+	if s.config.Maintain == nil {
+		return false
+	}
+	ok := s.maintain.take(from)
+	if !ok {
+		s.shared[t].drop(dropMaintain)
+	}
+	return ok
+}
+
+// answerUpkeep has Config.Maintain answer a request, or dns/wire if that does not. It returns when all is sent.
+func (s *Server) answerUpkeep(query []byte, c *conversation, send func([]byte) error) {
+	defer s.maintain.give(c.from.Addr())
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.shared[c.transport].drop(dropPanic)
+			s.logPanic(cause)
+		}
+	}()
+	sent, rcode := 0, -1 // of what is sent first: the others agree
+	handled := s.config.Maintain(s.ending, Request{
+		Message: query, From: c.from, Transport: transportNames[c.transport], Limit: c.limit, TLS: c.tls,
+		Send: func(message []byte) error {
+			err := send(message)
+			if err == nil {
+				sent += len(message)
+				if rcode < 0 && len(message) >= headerSize {
+					rcode = int(message[3] & 15)
+				}
+			}
+			return err
+		},
+	})
+	if handled {
+		s.shared[c.transport].countUpkeep(questionType(query), rcode, len(query), sent)
+		return
+	}
+	if answer, ok := s.answer(nil, query, c); ok {
+		_ = send(answer) // the connection's reader sees to what is wrong with it
+	}
+}
+
+// countUpkeep counts a request that Config.Maintain has answered; rcode -1: it left it at that.
+func (c *sharedCounters) countUpkeep(qtype uint16, rcode, received, sent int) {
+	c.received.Add(uint64(received))
+	c.types[typeIndex(qtype)].Add(1)
+	if rcode >= 0 {
+		c.rcodes[rcode].Add(1)
+		c.sent.Add(uint64(sent))
+	}
+}
+
+// upkeepDatagram has a request that came over UDP answered beside the worker that received it. reply sends the answer
+// from any goroutine.
+func (s *Server) upkeepDatagram(query []byte, from netip.AddrPort, reply func([]byte) error) {
+	query = append([]byte(nil), query...)
+	s.workers.Go(func() {
+		c := conversation{transport: transportUDP, from: from, limit: wire.MaxUDP}
+		s.answerUpkeep(query, &c, func(message []byte) error {
+			err := reply(message)
+			s.countUnsent(transportUDP, err)
+			return err
+		})
+	})
+}
