@@ -21,7 +21,7 @@ type serveCommand struct {
 	Config string `help:"The node's file." required:"" placeholder:"NODE.yaml"`
 }
 
-// Run serves until it is told to end (SIGINT, SIGTERM); SIGHUP reads the world again.
+// Run serves until it is told to end (SIGINT, SIGTERM); SIGHUP reads the world and the certificate again.
 func (c serveCommand) Run() error {
 	text, err := os.ReadFile(c.Config)
 	if err != nil {

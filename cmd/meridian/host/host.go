@@ -65,6 +65,8 @@ type Host struct {
 	gateway *gateway.Gateway
 	api     *dashboard.Server
 
+	certificate *certificate // of encrypted DNS; nil: there is none
+
 	onEvents func([]health.Event)
 	world    atomic.Pointer[zones.World]       // as last compiled
 	abstains string                            // why this voter does not vote; empty: it does, or is none
@@ -142,6 +144,9 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if h.dns != nil {
 		h.done.Go(h.dns.Serve)
 		h.done.Go(func() { h.countAnswers(ctx) })
+	}
+	if h.certificate != nil {
+		h.done.Go(func() { h.certificate.run(ctx) })
 	}
 	return h, nil
 }
@@ -322,8 +327,14 @@ func (h *Host) refused(err error) {
 	h.post(func(now time.Time) { h.node.Refused(err, now) })
 }
 
-// Reload reads the world's directory again.
+// Reload reads the world's directory and the certificate of encrypted DNS again.
 func (h *Host) Reload() {
+	if h.certificate != nil {
+		select {
+		case h.certificate.reload <- struct{}{}:
+		default: // it is asked for already
+		}
+	}
 	select {
 	case h.compiler.reload <- struct{}{}:
 	default: // one is asked for already

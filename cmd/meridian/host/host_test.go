@@ -52,10 +52,11 @@ func newNode(t *testing.T) nodefile.Node {
 	free := netip.MustParseAddrPort("127.0.0.1:0")
 	return nodefile.Node{
 		Name: "us-east", Region: "us-east", Roles: everyRole, World: filepath.Join(dir, "world"), Data: filepath.Join(dir, "data"),
-		DNS: []netip.AddrPort{free}, Gossip: free, Control: free, Gateway: []netip.AddrPort{free}, API: free,
+		DNS: []netip.AddrPort{free}, DoT: []netip.AddrPort{free}, DoH: []netip.AddrPort{free}, DoQ: []netip.AddrPort{free}, Gossip: free, Control: free, Gateway: []netip.AddrPort{free}, API: free,
 		Voters:    []nodefile.Voter{{Name: "us-east", Address: "127.0.0.1:7000"}}, // alone, so that nobody dials it
 		GossipKey: filepath.Join(secrets, keys.Gossip), CA: filepath.Join(secrets, keys.CACertificate),
 		Certificate: filepath.Join(secrets, "us-east.crt"), Key: filepath.Join(secrets, "us-east.key"),
+		TLS:    nodefile.TLS{Certificate: filepath.Join(secrets, "us-east.crt"), Key: filepath.Join(secrets, "us-east.key")},
 		Timing: nodefile.Local,
 	}
 }
@@ -140,6 +141,10 @@ func TestStartThatFailsLeavesNothingOpen(t *testing.T) {
 		}, `region "mars" of this node is not one of the world's (have ap-south, eu-west, us-east)`},
 		{"port of the nameserver in use", func(_ *testing.T, n *nodefile.Node) { n.DNS = append(n.DNS, at) },
 			"dns: listen PORT: address already in use; another server has it: stop that one, or choose another address or port (config key listen.dns)"},
+		{"port of DNS over TLS in use", func(_ *testing.T, n *nodefile.Node) { n.DoT = append(n.DoT, at) },
+			"dns: listen PORT: address already in use; another server has it: stop that one, or choose another address or port (config key listen.dot)"},
+		{"no certificate for clients", func(_ *testing.T, n *nodefile.Node) { n.TLS.Certificate += ".no" },
+			"tls: open DIR/keys/us-east.crt.no: no such file or directory"},
 		{"port of the gateway in use", func(_ *testing.T, n *nodefile.Node) { n.Gateway = append(n.Gateway, at) },
 			"listen.gateway PORT: address already in use (end the process that has it, or change listen.gateway in the node's file)"},
 		{"port of the mesh in use", func(_ *testing.T, n *nodefile.Node) { n.Gossip = at },

@@ -66,10 +66,19 @@ func (h *Host) openDNS() error {
 	if !h.cfg.Roles.Has(health.RoleDNS) {
 		return nil
 	}
+	cfg := server.Config{
+		Listen: h.cfg.DNS, TLS: h.cfg.DoT, HTTPS: h.cfg.DoH, QUIC: h.cfg.DoQ,
+		Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
+	}
 	var err error
-	h.dns, err = server.Listen(server.Config{
-		Listen: h.cfg.DNS, Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
-	})
+	if h.cfg.TLS != (nodefile.TLS{}) {
+		if h.certificate, err = openCertificate(h.cfg.TLS, h.log); err != nil {
+			return err
+		}
+		h.registry.MustRegister(h.certificate.gauge())
+		cfg.Certificate = h.certificate.get
+	}
+	h.dns, err = server.Listen(cfg)
 	return err
 }
 
@@ -177,8 +186,10 @@ func Check(cfg nodefile.Node) error {
 	if err := h.identify(); err != nil {
 		return err
 	}
-	_, err := readKey(cfg.GossipKey)
-	return err
+	if _, err := readKey(cfg.GossipKey); err != nil {
+		return err
+	}
+	return checkCertificate(cfg.TLS)
 }
 
 // readKey reads the key of the mesh: 64 hexadecimal digits in a file that only its owner reads.

@@ -30,6 +30,9 @@ type Node struct {
 	Geo    []string // MaxMind-format files; none: the embedded database
 
 	DNS     []netip.AddrPort
+	DoT     []netip.AddrPort
+	DoH     []netip.AddrPort
+	DoQ     []netip.AddrPort
 	Gossip  netip.AddrPort
 	Control netip.AddrPort // Raft, the push of its state and forwarded commands; voters only
 	Gateway []netip.AddrPort
@@ -45,7 +48,15 @@ type Node struct {
 	Key         string // file, PEM
 	CA          string // file, PEM
 
+	TLS TLS // of DoT, DoH and DoQ
+
 	Timing Timing
+}
+
+// A TLS names the files of what clients are shown: empty where nothing is encrypted.
+type TLS struct {
+	Certificate string // file, PEM, with the intermediate ones behind it
+	Key         string // file, PEM
 }
 
 // A Voter is a node that keeps the routing controls.
@@ -64,6 +75,9 @@ const (
 
 type listenKeys struct {
 	dns     strict.At[[]netip.AddrPort]
+	dot     strict.At[[]netip.AddrPort]
+	doh     strict.At[[]netip.AddrPort]
+	doq     strict.At[[]netip.AddrPort]
 	gossip  strict.At[netip.AddrPort]
 	control strict.At[netip.AddrPort]
 	gateway strict.At[[]netip.AddrPort]
@@ -84,6 +98,7 @@ type nodeKeys struct {
 	seeds   []string
 	voters  strict.At[[]strict.Named[string]]
 	keys    keyKeys
+	tls     strict.At[TLS]
 	timing  Timing
 }
 
@@ -94,10 +109,12 @@ var path = strict.Text(4096)
 // tried is a type whose values say where they stand even if they are not good, so that what has a mistake is not taken
 // for missing.
 func tried[V any](t strict.Type[V]) strict.Type[strict.At[V]] {
-	return strict.Type[strict.At[V]]{Doc: t.Doc, Decode: func(v strict.Value) (strict.At[V], bool) {
+	placed := strict.Placed(t)
+	placed.Decode = func(v strict.Value) (strict.At[V], bool) {
 		decoded, _ := t.Decode(v)
 		return strict.At[V]{Value: decoded, Position: v.Position()}, true
-	}}
+	}
+	return placed
 }
 
 // anyName is a name; one that is not good, which is a mistake all the same, becomes the empty one.
@@ -145,6 +162,12 @@ func isHost(text string) bool {
 var listenObject = strict.Object[listenKeys]{
 	strict.Optional("dns", "nameserver, UDP and TCP", "", tried(strict.List(address, maxList)),
 		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.dns }),
+	strict.Optional("dot", "nameserver, DNS over TLS; usually port 853", "", tried(strict.List(address, maxList)),
+		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.dot }),
+	strict.Optional("doh", "nameserver, DNS over HTTPS at /dns-query; usually port 443", "", tried(strict.List(address, maxList)),
+		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.doh }),
+	strict.Optional("doq", "nameserver, DNS over QUIC, UDP; usually port 853", "", tried(strict.List(address, maxList)),
+		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.doq }),
 	strict.Required("gossip", "the mesh of nodes, UDP and TCP; must be reachable by every node", tried(reachable),
 		func(l *listenKeys) *strict.At[netip.AddrPort] { return &l.gossip }),
 	strict.Optional("control", "Raft and control state, TLS; only on voters", "", tried(address),
@@ -160,6 +183,12 @@ var keyObject = strict.Object[keyKeys]{
 	strict.Required("certificate", "file with this node's certificate, from `meridian ca issue`", path, func(k *keyKeys) *string { return &k.certificate }),
 	strict.Required("key", "file with the key of the certificate, mode 0600", path, func(k *keyKeys) *string { return &k.key }),
 	strict.Required("ca", "file with the certificate of the cluster's CA", path, func(k *keyKeys) *string { return &k.ca }),
+}
+
+var tlsObject = strict.Object[TLS]{
+	strict.Required("certificate", "file with the certificate, PEM, intermediate ones behind it; read again when it changes (within 5 s)", path,
+		func(t *TLS) *string { return &t.Certificate }),
+	strict.Required("key", "file with its key, PEM, mode 0600", path, func(t *TLS) *string { return &t.Key }),
 }
 
 var object = strict.Object[nodeKeys]{
@@ -179,6 +208,8 @@ var object = strict.Object[nodeKeys]{
 	strict.Optional("voters", "control addresses of the nodes that keep the routing controls, by name: 1, 3 or 5", "",
 		tried(strict.NotEmpty(strict.Map("voter", anyName, hostPort, 5))), func(n *nodeKeys) *strict.At[[]strict.Named[string]] { return &n.voters }),
 	strict.Required("keys", "files with secrets and certificates", keyObject.Type("key files"), func(n *nodeKeys) *keyKeys { return &n.keys }),
+	strict.Optional("tls", "what clients of listen.dot, listen.doh and listen.doq are shown", "", tried(tlsObject.Type("certificate and key files")),
+		func(n *nodeKeys) *strict.At[TLS] { return &n.tls }),
 	strict.Optional("timing", "how patient mesh and voters are with their peers", "wan", strict.Enum("timing", WAN, Local),
 		func(n *nodeKeys) *Timing { return &n.timing }),
 }
@@ -212,9 +243,10 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	n := &Node{
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
-		DNS: l.dns.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
+		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
 		Seeds: k.seeds, Timing: k.timing,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
+		TLS: TLS{abs(k.tls.Value.Certificate), abs(k.tls.Value.Key)},
 	}
 	for _, path := range k.geo {
 		n.Geo = append(n.Geo, abs(path))
@@ -225,6 +257,8 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	slices.SortFunc(n.Voters, func(a, b Voter) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	known := k.readRoles(n, report)
 	k.checkListen(n.Roles, known, report)
+	k.checkTLS(n.Roles, known, report)
+	k.checkTaken(report)
 	k.checkVoters(n, known, report)
 	if n.API.IsValid() && !n.API.Addr().IsLoopback() {
 		report.Add(l.api.Position, "listen.api: %v is not a loopback address (the API has no accounts yet; reach it through a tunnel)", n.API)
@@ -249,7 +283,7 @@ func (k *nodeKeys) readRoles(n *Node, report *strict.Report) bool {
 	return known
 }
 
-// checkListen notes addresses that go with no role, roles that lack theirs, and TCP addresses that two keys want.
+// checkListen notes addresses that go with no role, and roles that lack theirs.
 func (k *nodeKeys) checkListen(roles health.Roles, known bool, report *strict.Report) {
 	l := k.listen
 	for _, need := range []struct {
@@ -269,25 +303,82 @@ func (k *nodeKeys) checkListen(roles health.Roles, known bool, report *strict.Re
 			report.Add(need.at, "listen.%s: of no use without role %s (roles are %s)", need.key, role, strings.Join(roles.Names(), ", "))
 		}
 	}
-	taken := make(map[netip.AddrPort]string)
-	for _, use := range []struct {
-		key       string
-		addresses []netip.AddrPort
-		at        strict.Position
-	}{
-		{"api", []netip.AddrPort{l.api.Value}, l.api.Position}, // first, since it may be a default, which has no line
-		{"dns", l.dns.Value, l.dns.Position},
-		{"gossip", []netip.AddrPort{l.gossip.Value}, l.gossip.Position},
-		{"control", []netip.AddrPort{l.control.Value}, l.control.Position},
-		{"gateway", l.gateway.Value, l.gateway.Position},
-	} {
+	for _, l := range k.encrypted() {
+		if l.at.Line != 0 && known && !roles.Has(health.RoleDNS) {
+			report.Add(l.at, "listen.%s: of no use without role dns (roles are %s)", l.key, strings.Join(roles.Names(), ", "))
+		}
+	}
+}
+
+// A listener is what one key of listen wants.
+type listener struct {
+	key       string
+	addresses []netip.AddrPort
+	at        strict.Position
+	udp, tcp  bool
+}
+
+// encrypted are the listeners that need a certificate for clients.
+func (k *nodeKeys) encrypted() []listener {
+	l := k.listen
+	return []listener{
+		{"dot", l.dot.Value, l.dot.Position, false, true},
+		{"doh", l.doh.Value, l.doh.Position, false, true},
+		{"doq", l.doq.Value, l.doq.Position, true, false},
+	}
+}
+
+// checkTLS notes addresses that lack a certificate, and a certificate that nobody is shown.
+func (k *nodeKeys) checkTLS(roles health.Roles, known bool, report *strict.Report) {
+	shown := false
+	for _, l := range k.encrypted() {
+		if l.at.Line == 0 {
+			continue
+		}
+		shown = true
+		if !k.tls.Given() {
+			report.Add(l.at, "listen.%s: needs tls, with the files of a certificate and its key", l.key)
+		}
+	}
+	if k.tls.Given() && !shown && known && roles.Has(health.RoleDNS) {
+		report.Add(k.tls.Position, "tls: of no use without listen.dot, listen.doh or listen.doq")
+	} else if k.tls.Given() && !shown && known {
+		report.Add(k.tls.Position, "tls: of no use without role dns (roles are %s)", strings.Join(roles.Names(), ", "))
+	}
+}
+
+// checkTaken notes addresses that two keys want for the same protocol.
+func (k *nodeKeys) checkTaken(report *strict.Report) {
+	l := k.listen
+	listeners := append([]listener{
+		{"api", []netip.AddrPort{l.api.Value}, l.api.Position, false, true}, // first, since it may be a default, which has no line
+		{"dns", l.dns.Value, l.dns.Position, true, true},
+		{"gossip", []netip.AddrPort{l.gossip.Value}, l.gossip.Position, true, true},
+		{"control", []netip.AddrPort{l.control.Value}, l.control.Position, false, true},
+		{"gateway", l.gateway.Value, l.gateway.Position, false, true},
+	}, k.encrypted()...)
+	takenUDP, takenTCP := make(map[netip.AddrPort]string), make(map[netip.AddrPort]string)
+	for _, use := range listeners {
 		for _, a := range use.addresses {
-			if first, twice := taken[a]; twice && first == use.key {
+			var first string
+			if use.udp {
+				first = takenUDP[a]
+			}
+			if use.tcp && first == "" {
+				first = takenTCP[a]
+			}
+			switch {
+			case first == use.key:
 				report.Add(use.at, "listen.%s: %v stands twice", use.key, a)
-			} else if twice {
+			case first != "":
 				report.Add(use.at, "listen.%s: %v is taken by listen.%s", use.key, a, first)
-			} else if a.IsValid() {
-				taken[a] = use.key
+			case a.IsValid():
+				if use.udp {
+					takenUDP[a] = use.key
+				}
+				if use.tcp {
+					takenTCP[a] = use.key
+				}
 			}
 		}
 	}

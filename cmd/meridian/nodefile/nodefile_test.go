@@ -69,11 +69,14 @@ func TestGood(t *testing.T) {
 		{"testdata/good.yaml", nodefile.Node{
 			Name: "n1", Region: "eu-west", Roles: health.RoleDNS | health.RoleProbe | health.RoleGateway | health.RoleControl,
 			World: "world", Data: "/var/lib/meridian", Geo: []string{"testdata/city.mmdb", "/usr/share/asn.mmdb"},
-			DNS: addresses("192.0.2.1:53", "[2001:db8::1]:53"), Gossip: netip.MustParseAddrPort("192.0.2.1:7946"),
+			DNS: addresses("192.0.2.1:53", "[2001:db8::1]:53"),
+			DoT: addresses("192.0.2.1:853"), DoH: addresses("192.0.2.1:443", "[2001:db8::1]:443"), DoQ: addresses("192.0.2.1:853"),
+			Gossip:  netip.MustParseAddrPort("192.0.2.1:7946"),
 			Control: netip.MustParseAddrPort("192.0.2.1:7000"), Gateway: addresses("192.0.2.1:80"), API: netip.MustParseAddrPort("[::1]:8053"),
 			Seeds:     []string{"n2.example.com:7946", "[2001:db8::2]:7946"},
 			Voters:    []nodefile.Voter{{"n1", "192.0.2.1:7000"}, {"n2", "n2.example.com:7000"}, {"n3", "n3.example.com:7000"}},
 			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
+			TLS:    nodefile.TLS{Certificate: "testdata/keys/ns1.crt", Key: "/etc/meridian/ns1.key"},
 			Timing: nodefile.Local,
 		}},
 		{"testdata/least.yaml", nodefile.Node{
