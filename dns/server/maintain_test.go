@@ -97,6 +97,27 @@ func TestOthersOvertakeATransfer(t *testing.T) {
 	})
 }
 
+// A client that has asked all that it wants may say so, and gets its transfer nevertheless.
+func TestHalfCloseDuringATransfer(t *testing.T) {
+	release := make(chan struct{})
+	r := run(t, Config{Maintain: func(_ context.Context, r Request) bool {
+		<-release
+		return r.Send(echo(r, 0)) == nil
+	}})
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write(appendFramed(framed(t, 2, "mail.example.com.", dns.TypeA, 0), asking(t, 1, dns.OpcodeQuery, dns.TypeAXFR)))
+	_ = conn.(*net.TCPConn).CloseWrite()
+	readAnswer(t, conn) // of the query: what follows it is under way
+	close(release)
+	if m := readAnswer(t, conn); m.Id != 1 {
+		t.Errorf("answer %d, want the transfer", m.Id)
+	}
+}
+
 // What Config.Maintain is told, and asked at all, over each transport.
 func TestMaintain(t *testing.T) {
 	var last atomic.Pointer[Request]

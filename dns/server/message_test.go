@@ -11,6 +11,8 @@ func TestIsUpkeep(t *testing.T) {
 	query := asking(t, 1, dns.OpcodeQuery, dns.TypeSOA)
 	response := asking(t, 1, dns.OpcodeNotify, dns.TypeSOA)
 	response[2] |= 0x80
+	strange := asking(t, 1, dns.OpcodeQuery, dns.TypeIXFR) // with a SOA record in its authority section
+	strange[headerSize+len("example.com.")+2] = typeAXFR
 	for _, test := range []struct {
 		reason           string
 		message          []byte
@@ -22,6 +24,7 @@ func TestIsUpkeep(t *testing.T) {
 		{"STATUS", asking(t, 1, dns.OpcodeStatus, dns.TypeSOA), false, false},
 		{"IXFR", asking(t, 1, dns.OpcodeQuery, dns.TypeIXFR), true, true},
 		{"AXFR", asking(t, 1, dns.OpcodeQuery, dns.TypeAXFR), true, false},
+		{"AXFR that looks like IXFR", strange, true, false},
 		{"a response", response, false, false},
 		{"half a header", response[:11], false, false},
 		{"nothing", nil, false, false},
