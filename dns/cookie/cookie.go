@@ -39,13 +39,21 @@ const (
 // Secrets are what cookies are made with at some time. A server that is ahead makes them with the next secret already, one
 // that is behind still with the previous: all three are good (RFC 9018, section 5). So a server may be late with a new
 // value by almost a period. The zero value is no secret. Secrets may be copied, and are not changed.
-type Secrets struct{ previous, current, next siphash.Key }
+type Secrets struct {
+	period                  int64
+	previous, current, next siphash.Key
+}
 
 // Derive returns the secrets of a moment. All who hold the cluster key, of 32 bytes, derive the same.
 func Derive(clusterKey []byte, now time.Time) Secrets {
-	period := now.Unix() / int64(Period/time.Second)
-	return Secrets{derive(clusterKey, period-1), derive(clusterKey, period), derive(clusterKey, period+1)}
+	period := periodOf(now)
+	return Secrets{period, derive(clusterKey, period-1), derive(clusterKey, period), derive(clusterKey, period+1)}
 }
+
+// Current reports whether Derive would return the same now.
+func (s *Secrets) Current(now time.Time) bool { return s.period == periodOf(now) }
+
+func periodOf(now time.Time) int64 { return now.Unix() / int64(Period/time.Second) }
 
 func derive(clusterKey []byte, period int64) siphash.Key {
 	info := binary.BigEndian.AppendUint64([]byte("meridian dns cookie 1 "), uint64(period))

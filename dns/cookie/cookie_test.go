@@ -152,6 +152,9 @@ func TestChangeOfSecret(t *testing.T) {
 		}
 	}
 	a, b := Derive(clusterKey, midnight.Add(-time.Second)), Derive(clusterKey, midnight)
+	if a.Current(midnight) || !b.Current(midnight) || !b.Current(midnight.Add(Period-1)) || b.Current(midnight.Add(Period)) {
+		t.Error("secrets are not current for the period that they were derived for alone")
+	}
 	if a.current == b.current || a.next != b.current || a.current != b.previous {
 		t.Errorf("secrets before and after a change = %v, %v: want each to move on by one", a, b)
 	}

@@ -16,7 +16,7 @@ type conversation struct {
 	transport transport
 	from      netip.AddrPort // never v4-mapped, without a zone
 	limit     int            // bytes that the transport carries
-	idle      time.Duration  // how long the client may wait with its next query, as edns-tcp-keepalive says it (RFC 7828); 0: there is nothing to say
+	idle      time.Duration  // how long the client may wait with its next query; 0: that is not to be said
 	tls       *tls.ConnectionState
 }
 
@@ -31,9 +31,10 @@ func (s *Server) answer(out, query []byte, c *conversation) (_ []byte, ok bool) 
 		}
 	}()
 	snapshot := s.config.Snapshot()
-	answered, outcome := wire.Answer(out, snapshot, nil, &wire.Request{
-		Query: query, Source: c.from.Addr(), Limit: c.limit, Random: rand.Uint32(),
-		Stream: c.transport != transportUDP, Encrypted: c.transport > transportTCP, Keepalive: uint16(c.idle / (100 * time.Millisecond)),
+	now := time.Now()
+	answered, outcome := wire.Answer(out, snapshot, s.identityAt(now), &wire.Request{
+		Query: query, Source: c.from.Addr(), Limit: c.limit, Random: rand.Uint32(), Now: uint32(now.Unix()),
+		Stream: c.transport != transportUDP, Encrypted: c.transport > transportTCP, Keepalive: keepaliveOf(c.idle),
 	})
 	size := len(answered) - len(out)
 	s.shared[c.transport].count(snapshot, outcome, len(query), size)

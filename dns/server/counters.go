@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/cpu"
 
+	"github.com/meridian-gslb/meridian/dns/cookie"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/zones"
@@ -61,6 +62,15 @@ var rcodeNames = [wire.BadCookie + 1]string{
 	wire.YXDomain: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET", 9: "NOTAUTH", 10: "NOTZONE",
 }
 
+// What cookies are worth, as indices of counters.cookies.
+const (
+	cookieNew = iota // a client cookie alone
+	cookieBad
+	cookieGood
+)
+
+var cookieNames = [...]string{cookieNew: "new", cookieBad: "bad", cookieGood: "good"}
+
 // counters are what one worker counts. It alone writes them, so no cache line goes from one processor to another but
 // when they are read.
 type counters struct {
@@ -69,6 +79,8 @@ type counters struct {
 	types     [len(queryTypes)]atomic.Uint64
 	rcodes    [len(rcodeNames)]atomic.Uint64
 	drops     [len(dropNames)]atomic.Uint64
+	limited   [len(limitNames)]atomic.Uint64
+	cookies   [len(cookieNames)]atomic.Uint64
 	truncated atomic.Uint64
 	received  atomic.Uint64 // bytes
 	sent      atomic.Uint64
@@ -97,10 +109,15 @@ func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) 
 		return
 	}
 	c.types[typeIndex(o.Type)].Add(1)
-	c.rcodes[o.RCode].Add(1)
+	if sent > 0 {
+		c.rcodes[o.RCode].Add(1)
+	}
 	c.sent.Add(uint64(sent))
 	if o.Truncated {
 		c.truncated.Add(1)
+	}
+	if o.WithCookie {
+		c.cookies[cookieIndex(o.Cookie)].Add(1)
 	}
 	if o.Counter >= 0 {
 		t := c.answers.Load()
@@ -109,6 +126,16 @@ func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) 
 		}
 		t.counts[o.Counter].Add(1)
 	}
+}
+
+func cookieIndex(v cookie.Verdict) int {
+	switch {
+	case v.Good():
+		return cookieGood
+	case v == cookie.Bad:
+		return cookieBad
+	}
+	return cookieNew
 }
 
 // typeIndex returns where a type is counted in queryTypes.

@@ -21,6 +21,11 @@ var (
 		"Bytes of the queries.", []string{"transport"}, nil)
 	sentDesc = prometheus.NewDesc("meridian_dns_sent_bytes_total",
 		"Bytes of the answers.", []string{"transport"}, nil)
+	limitedDesc = prometheus.NewDesc("meridian_dns_rrl_total",
+		"Answers over UDP that were too many for a network, by what became of them: leak (sent), slip (sent truncated), drop; in mode log what would have.",
+		[]string{"action", "mode"}, nil)
+	cookiesDesc = prometheus.NewDesc("meridian_dns_cookies_total",
+		"Queries with a DNS cookie, by what it was worth: new (of the client alone), bad, good.", []string{"transport", "cookie"}, nil)
 	connectionsDesc = prometheus.NewDesc("meridian_dns_connections",
 		"Connections that are open, by transport.", []string{"transport"}, nil)
 	handshakesDesc = prometheus.NewDesc("meridian_dns_handshake_failures_total",
@@ -30,7 +35,7 @@ var (
 // Describe makes the server a prometheus.Collector.
 func (s *Server) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, connectionsDesc, handshakesDesc,
+		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, limitedDesc, cookiesDesc, connectionsDesc, handshakesDesc,
 	} {
 		descriptions <- d
 	}
@@ -54,6 +59,14 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		}
 		for i := range rcodes {
 			rcodes[i] += sum.rcodes[i]
+		}
+		for i, worth := range cookieNames {
+			emit(cookiesDesc, sum.cookies[i], name, worth)
+		}
+		if transport(t) == transportUDP && s.config.RRL.Mode != RateOff {
+			for i, action := range limitNames {
+				emit(limitedDesc, sum.limited[i], action, string(s.config.RRL.Mode))
+			}
 		}
 		emit(truncatedDesc, sum.truncated, name)
 		emit(receivedDesc, sum.received, name)
@@ -84,6 +97,8 @@ type sum struct {
 	types                     [len(queryTypes)]uint64
 	rcodes                    [len(rcodeNames)]uint64
 	drops                     [len(dropNames)]uint64
+	limited                   [len(limitNames)]uint64
+	cookies                   [len(cookieNames)]uint64
 	truncated, received, sent uint64
 }
 
@@ -97,6 +112,8 @@ func (l *ledger) sum(t transport) (total sum) {
 		addAll(total.types[:], c.types[:])
 		addAll(total.rcodes[:], c.rcodes[:])
 		addAll(total.drops[:], c.drops[:])
+		addAll(total.limited[:], c.limited[:])
+		addAll(total.cookies[:], c.cookies[:])
 		total.truncated += c.truncated.Load()
 		total.received += c.received.Load()
 		total.sent += c.sent.Load()

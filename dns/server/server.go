@@ -25,6 +25,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-gslb/meridian/dns/rrl"
+	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
@@ -49,6 +51,12 @@ type Config struct {
 
 	UDPWorkers int // threads for each address; default GOMAXPROCS
 	Limits     Limits
+
+	Identity  wire.Identity // what it says of itself; its Cookies are made from CookieKey
+	CookieKey []byte        // the cluster's, of 32 bytes; nil: no cookies
+	BadCookie bool          // under load, who knows of cookies must show a good one; see limiter.loaded
+	RRL       RateLimit
+
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // default slog.Default()
 }
@@ -82,6 +90,10 @@ func (c *Config) withDefaults() Config {
 	l.Write = cmp.Or(l.Write, 5*time.Second)
 	l.Maintain = cmp.Or(l.Maintain, 16)
 	l.MaintainPerClient = cmp.Or(l.MaintainPerClient, 4)
+	d.RRL.Mode = cmp.Or(d.RRL.Mode, RateLog)
+	if d.RRL.Limits.Rate == 0 {
+		d.RRL.Limits = rrl.Default()
+	}
 	d.Logger = cmp.Or(d.Logger, slog.Default())
 	return d
 }
@@ -89,6 +101,8 @@ func (c *Config) withDefaults() Config {
 // A Server is bound to its addresses from Listen until Close. Its methods may be called from any goroutine.
 type Server struct {
 	config   Config
+	began    time.Time
+	identity atomic.Pointer[wire.Identity]
 	bound    []binding
 	tls      []*net.TCPListener
 	https    []*net.TCPListener
@@ -137,7 +151,8 @@ func Listen(config Config) (*Server, error) {
 
 // newServer makes a server without sockets.
 func newServer(config Config) *Server {
-	s := &Server{config: config.withDefaults(), ledger: newLedger()}
+	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
+	s.identity.Store(&s.config.Identity)
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.clients.init(s.config.Limits)
 	s.maintain.init(s.config.Limits.Maintain, s.config.Limits.MaintainPerClient)

@@ -35,6 +35,7 @@ type udpWorker struct {
 	socket   int
 	address  netip.AddrPort
 	counters *counters
+	limiter  *limiter
 	at       int // the query of the batch that is being answered
 	replies  int // of the batch so far
 
@@ -102,6 +103,7 @@ func (w *udpWorker) serve(s *Server) {
 	defer runtime.UnlockOSThread()
 	for !s.closing.Load() {
 		n := w.receive()
+		w.limiter.begin(s, n == batchSize)
 		for done := 0; done < n; {
 			done = w.answerFrom(s, done, n)
 		}
@@ -151,10 +153,9 @@ func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
 	if isUpkeepDatagram(query) && w.upkeep(s, i, query, from) {
 		return
 	}
-	answer, outcome := wire.Answer(w.answers[w.replies][:0:wire.MaxUDP], snapshot, nil, &wire.Request{
-		Query: query, Source: from, Limit: wire.MaxUDP, Random: rand.Uint32(),
-	})
-	w.counters.count(snapshot, outcome, len(query), len(answer))
+	r := &w.limiter.request
+	r.Query, r.Source, r.Random = query, from, rand.Uint32()
+	answer := w.limiter.reply(w.answers[w.replies][:0:wire.MaxUDP], snapshot)
 	if len(answer) == 0 {
 		return
 	}

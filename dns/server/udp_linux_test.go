@@ -84,9 +84,12 @@ func TestLeaveByAnyInterface(t *testing.T) {
 func loaded(tb testing.TB, port uint16) (*udpWorker, *Server) {
 	tb.Helper()
 	published := snapshot(tb, toEurope)
-	s := &Server{ledger: newLedger()}
-	s.config.Snapshot = func() *zones.Snapshot { return published }
+	config := Config{UDPWorkers: 1, Snapshot: func() *zones.Snapshot { return published }, CookieKey: cookieKey}
+	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
+	s.identity.Store(&s.config.Identity)
 	w := &udpWorker{counters: s.ledger.open(transportUDP), address: netip.MustParseAddrPort("127.0.0.1:53")}
+	w.limiter = s.newLimiter(w.counters)
+	w.limiter.begin(s, false)
 	w.prepare()
 	query := packed(tb)
 	for i := range batchSize {
@@ -122,6 +125,7 @@ func TestUDPAllocatesNothing(t *testing.T) {
 	w, s := loaded(t, 5353)
 	if allocs := testing.AllocsPerRun(100, func() {
 		w.replies = 0
+		w.limiter.begin(s, true)
 		w.answerFrom(s, 0, batchSize)
 	}); allocs != 0 {
 		t.Errorf("a batch allocates %v times", allocs)
@@ -134,6 +138,7 @@ func BenchmarkBatch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		w.replies = 0
+		w.limiter.begin(s, false)
 		w.answerFrom(s, 0, batchSize)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batchSize, "ns/query")

@@ -17,6 +17,7 @@ import (
 type udpWorker struct {
 	conn     *net.UDPConn
 	counters *counters
+	limiter  *limiter
 	query    [2048]byte
 	answers  [wire.MaxUDP]byte
 }
@@ -73,11 +74,10 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		})
 		return
 	}
-	snapshot := s.config.Snapshot()
-	answer, outcome := wire.Answer(w.answers[:0], snapshot, nil, &wire.Request{
-		Query: query, Source: client.Addr(), Limit: wire.MaxUDP, Random: rand.Uint32(),
-	})
-	w.counters.count(snapshot, outcome, len(query), len(answer))
+	w.limiter.begin(s, false)
+	r := &w.limiter.request
+	r.Query, r.Source, r.Random = query, client.Addr(), rand.Uint32()
+	answer := w.limiter.reply(w.answers[:0], s.config.Snapshot())
 	if len(answer) == 0 {
 		return
 	}

@@ -1,0 +1,111 @@
+package server
+
+import (
+	"crypto/rand"
+	"time"
+
+	"github.com/meridian-gslb/meridian/dns/rrl"
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A RateMode says what becomes of answers over the bound.
+type RateMode string
+
+const (
+	RateLog RateMode = "log" // they go out, and what would have become of them is counted
+	RateOn  RateMode = "on"  // they are left out or truncated
+	RateOff RateMode = "off" // there is no bound
+)
+
+// A RateLimit bounds the answers that any one network is sent over UDP. Streams and good cookies are exempt: their source
+// is not forged.
+//
+// Each worker has a table of its own, so that none waits for another and no cache line is shared. The kernel spreads the
+// queries of a network over the workers of an address by their source ports; each gets its part of the rate. A network that
+// asks from one port alone is therefore bounded to the rate divided by the workers.
+type RateLimit struct {
+	Mode   RateMode // default RateLog
+	Limits rrl.Limits
+}
+
+// The ends of answers over the bound, as indices of counters.limited.
+var limitNames = [...]string{rrl.Leak - rrl.Leak: "leak", rrl.Slip - rrl.Leak: "slip", rrl.Drop - rrl.Leak: "drop"}
+
+const (
+	// A worker is under load from busyBatches full batches on: so many queries have come without a pause between them.
+	busyBatches = 32
+	maxBusy     = 2 * busyBatches
+	// It is so too for as long after an answer was over the bound.
+	overFor = int64(time.Second)
+)
+
+// A limiter answers one UDP worker's queries and bounds the answers. It belongs to the worker.
+type limiter struct {
+	counters *counters
+	table    *rrl.Table // nil: no bound
+	enforce  bool
+	demand   bool // BADCOOKIE under load
+
+	busy    int   // batches
+	over    int64 // when an answer was over the bound last, in ns of now
+	now     int64 // ns since the server began
+	request wire.Request
+	id      *wire.Identity
+}
+
+func (s *Server) newLimiter(c *counters) *limiter {
+	l := &limiter{counters: c, enforce: s.config.RRL.Mode == RateOn, demand: s.config.BadCookie, over: -overFor}
+	if s.config.RRL.Mode != RateOff {
+		var seed [16]byte
+		rand.Read(seed[:]) // never fails
+		limits := s.config.RRL.Limits
+		limits.Rate = max(1, limits.Rate/s.config.UDPWorkers)
+		l.table = rrl.New(limits, seed)
+	}
+	return l
+}
+
+// begin is called for each batch: it reads the clock for all of its queries. full says that more of them may wait.
+func (l *limiter) begin(s *Server, full bool) {
+	now := time.Now()
+	l.now = int64(now.Sub(s.began)) + 1
+	l.id = s.identityAt(now)
+	if full {
+		l.busy = min(l.busy+1, maxBusy)
+	} else {
+		l.busy /= 2
+	}
+	l.request = wire.Request{Limit: wire.MaxUDP, Now: uint32(now.Unix()), RequireCookie: l.demand && l.loaded()}
+}
+
+func (l *limiter) loaded() bool { return l.busy >= busyBatches || l.now-l.over < overFor }
+
+// reply appends the answer to the query in l.request to dst, and counts it. Nothing is appended if there is to be none.
+func (l *limiter) reply(dst []byte, s *zones.Snapshot) []byte {
+	r := &l.request
+	answer, outcome := wire.Answer(dst, s, l.id, r)
+	if len(answer) > 0 && l.table != nil && !outcome.Cookie.Good() {
+		if action := l.table.Judge(r.Source, outcome.Kind, outcome.Subject, l.now); action != rrl.Pass {
+			answer, outcome = l.limit(action, answer, outcome, s)
+		}
+	}
+	l.counters.count(s, outcome, len(r.Query), len(answer))
+	return answer
+}
+
+// limit does to an answer over the bound what was decided.
+func (l *limiter) limit(action rrl.Action, answer []byte, o wire.Outcome, s *zones.Snapshot) ([]byte, wire.Outcome) {
+	l.counters.limited[action-rrl.Leak].Add(1)
+	l.over = l.now
+	switch {
+	case !l.enforce || action == rrl.Leak:
+		return answer, o
+	case action == rrl.Drop:
+		o.Counter, o.GroupCounter = -1, -1
+		return answer[:0], o
+	}
+	again := l.request
+	again.Truncate = true
+	return wire.Answer(answer[:0], s, l.id, &again)
+}
