@@ -67,7 +67,7 @@ var house = []room{
 	{"cmd/internal/pki", edge, []string{"geo", "health"}, "certificates say who a node is"},
 	{"cmd/internal/house", tests, nil, ""},
 	{"deploy", top, nil, "examples are data"},
-	{"cmd/meridian/nodefile", edge, []string{"geo", "health", "zones/strict"}, "it reads one file"},
+	{"cmd/meridian/nodefile", edge, []string{"dns/rrl", "geo", "health", "zones/strict"}, "it reads one file"},
 	{"cmd/meridian/", top, []string{"*"}, "it wires everything"},
 	{"cmd/meridian", top, []string{"*"}, "it wires everything"},
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
-	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/gateway"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
@@ -60,26 +59,6 @@ func (h *Host) open(o Options, plan *zones.Plan, saved []node.Record) error {
 		return err
 	}
 	return h.openAPI(o)
-}
-
-func (h *Host) openDNS() error {
-	if !h.cfg.Roles.Has(health.RoleDNS) {
-		return nil
-	}
-	cfg := server.Config{
-		Listen: h.cfg.DNS, TLS: h.cfg.DoT, HTTPS: h.cfg.DoH, QUIC: h.cfg.DoQ,
-		Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
-	}
-	var err error
-	if h.cfg.TLS != (nodefile.TLS{}) {
-		if h.certificate, err = openCertificate(h.cfg.TLS, h.log); err != nil {
-			return err
-		}
-		h.registry.MustRegister(h.certificate.gauge())
-		cfg.Certificate = h.certificate.get
-	}
-	h.dns, err = server.Listen(cfg)
-	return err
 }
 
 func (h *Host) openGateway(o Options, plan *zones.Plan) error {

@@ -40,6 +40,8 @@ type Node struct {
 
 	Trusted []netip.Prefix // load balancers before the gateway
 
+	Nameserver Nameserver // of no use without role dns
+
 	Seeds  []string // host:port of other nodes' gossip
 	Voters []Voter  // ordered by name
 
@@ -94,6 +96,7 @@ type nodeKeys struct {
 	data    string
 	geo     []string
 	listen  listenKeys
+	dns     strict.At[dnsKeys]
 	trusted []netip.Prefix
 	seeds   []string
 	voters  strict.At[[]strict.Named[string]]
@@ -203,6 +206,8 @@ var object = strict.Object[nodeKeys]{
 	strict.Optional("trusted", "networks of load balancers before the gateway, whose word on clients is taken and who may send for many", "",
 		strict.OneOrList(strict.Prefix(), maxList), func(n *nodeKeys) *[]netip.Prefix { return &n.trusted }),
 	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
+	strict.Optional("dns", "what the nameserver says of itself and does about abuse; only with role dns", "{}", strict.Placed(dnsObject.Type("a nameserver")),
+		func(n *nodeKeys) *strict.At[dnsKeys] { return &n.dns }),
 	strict.Optional("seeds", "gossip addresses of some other nodes, by which this one finds the mesh", "", strict.List(hostPort, maxList),
 		func(n *nodeKeys) *[]string { return &n.seeds }),
 	strict.Optional("voters", "control addresses of the nodes that keep the routing controls, by name: 1, 3 or 5", "",
@@ -256,6 +261,10 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	}
 	slices.SortFunc(n.Voters, func(a, b Voter) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	known := k.readRoles(n, report)
+	n.Nameserver = k.dns.Value.nameserver(k.name)
+	if k.dns.Given() && known && !n.Roles.Has(health.RoleDNS) {
+		report.Add(k.dns.Position, "dns: of no use without role dns (roles are %s)", strings.Join(n.Roles.Names(), ", "))
+	}
 	k.checkListen(n.Roles, known, report)
 	k.checkTLS(n.Roles, known, report)
 	k.checkTaken(report)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/deploy"
+	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
@@ -78,12 +79,20 @@ func TestGood(t *testing.T) {
 			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
 			TLS:    nodefile.TLS{Certificate: "testdata/keys/ns1.crt", Key: "/etc/meridian/ns1.key"},
 			Timing: nodefile.Local,
+			Nameserver: nodefile.Nameserver{
+				NSID: "n1.fra", Chaos: []nodefile.ChaosText{{"id.server", "n1"}, {"version.bind", "not told"}}, BadCookie: true, RateMode: nodefile.RateOn,
+				Rate: rrl.Limits{
+					Rate: 500, Slip: 3, Leak: 7, IPv4: 28, IPv6: 48, Entries: 4096,
+					Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
+				},
+			},
 		}},
 		{"testdata/least.yaml", nodefile.Node{
 			Name: "n1", Region: "eu-west", Roles: health.RoleProbe, World: "testdata/world", Data: "testdata/data",
 			Gossip: netip.MustParseAddrPort("192.0.2.1:7946"), API: netip.MustParseAddrPort("127.0.0.1:8053"),
 			GossipKey: "testdata/gossip.key", Certificate: "testdata/n1.crt", Key: "testdata/n1.key", CA: "testdata/ca.crt",
-			Timing: nodefile.WAN,
+			Timing:     nodefile.WAN,
+			Nameserver: nodefile.Nameserver{NSID: "n1", Cookies: true, RateMode: nodefile.RateLog, Rate: rrl.Default()},
 		}},
 	} {
 		t.Run(filepath.Base(tt.file), func(t *testing.T) {

@@ -1,0 +1,42 @@
+package host
+
+import (
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/health"
+)
+
+func (h *Host) openDNS() error {
+	if !h.cfg.Roles.Has(health.RoleDNS) {
+		return nil
+	}
+	n := h.cfg.Nameserver
+	cfg := server.Config{
+		Listen: h.cfg.DNS, TLS: h.cfg.DoT, HTTPS: h.cfg.DoH, QUIC: h.cfg.DoQ, Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
+		Identity: wire.Identity{NSID: []byte(n.NSID)}, BadCookie: n.BadCookie,
+		RRL: server.RateLimit{Mode: server.RateMode(n.RateMode), Limits: n.Rate},
+	}
+	for _, c := range n.Chaos {
+		name, err := wire.NewChaosName(c.Name, c.Text)
+		if err != nil {
+			return err
+		}
+		cfg.Identity.Chaos = append(cfg.Identity.Chaos, name)
+	}
+	var err error
+	if n.Cookies {
+		if cfg.CookieKey, err = readKey(h.cfg.GossipKey); err != nil {
+			return err
+		}
+	}
+	if h.cfg.TLS != (nodefile.TLS{}) {
+		if h.certificate, err = openCertificate(h.cfg.TLS, h.log); err != nil {
+			return err
+		}
+		h.registry.MustRegister(h.certificate.gauge())
+		cfg.Certificate = h.certificate.get
+	}
+	h.dns, err = server.Listen(cfg)
+	return err
+}

@@ -1,0 +1,86 @@
+package nodefile
+
+import (
+	"net/netip"
+
+	"github.com/meridian-gslb/meridian/dns/rrl"
+	"github.com/meridian-gslb/meridian/zones/strict"
+)
+
+// A Nameserver is what the section dns says: what the nameserver tells of itself, and what it does about abuse.
+type Nameserver struct {
+	NSID      string
+	Chaos     []ChaosText
+	Cookies   bool
+	BadCookie bool
+	RateMode  RateMode
+	Rate      rrl.Limits
+}
+
+// A ChaosText is what a name of class CH answers.
+type ChaosText struct{ Name, Text string }
+
+// A RateMode says what becomes of answers that are too many.
+type RateMode string
+
+const (
+	RateLog RateMode = "log" // they are counted and go out
+	RateOn  RateMode = "on"
+	RateOff RateMode = "off"
+)
+
+type dnsKeys struct {
+	nsid      string
+	chaos     []strict.Named[string]
+	cookies   bool
+	badCookie bool
+	rrl       rateKeys
+}
+
+type rateKeys struct {
+	mode RateMode
+	rrl.Limits
+}
+
+var chaosName = strict.Enum("name", "id.server", "hostname.bind", "version.server", "version.bind")
+
+// The defaults of rrl are those of rrl.Default; a test compares them.
+var rateObject = strict.Object[rateKeys]{
+	strict.Optional("mode", "what becomes of answers that are too many for one network: log counts them and sends them, on leaves them out or truncates them", "log",
+		strict.Enum("mode", RateLog, RateOn, RateOff), func(r *rateKeys) *RateMode { return &r.mode }),
+	strict.Optional("rate", "answers a second, and at once, to one network about one name; a resolver that sends client subnets asks once for each of them", "200",
+		strict.Integer(1, 1_000_000), func(r *rateKeys) *int { return &r.Rate }),
+	strict.Optional("slip", "of those over the rate each so many goes out truncated, so that a real client comes by TCP; 0: none", "2",
+		strict.Integer(0, 100), func(r *rateKeys) *int { return &r.Slip }),
+	strict.Optional("leak", "of those over the rate each so many goes out as it is; 0: none", "0",
+		strict.Integer(0, 100), func(r *rateKeys) *int { return &r.Leak }),
+	strict.Optional("ipv4", "bits of an IPv4 address that make a network", "24", strict.Integer(1, 32), func(r *rateKeys) *int { return &r.IPv4 }),
+	strict.Optional("ipv6", "bits of an IPv6 address that make a network", "56", strict.Integer(1, 64), func(r *rateKeys) *int { return &r.IPv6 }),
+	strict.Optional("entries", "networks and names that are watched at once, for each processor and address; 16 bytes each", "65536",
+		strict.Integer(1024, 16<<20), func(r *rateKeys) *int { return &r.Entries }),
+	strict.Optional("exempt", "networks that may have any number of answers", "", strict.OneOrList(strict.Prefix(), rrl.MaxExempt),
+		func(r *rateKeys) *[]netip.Prefix { return &r.Exempt }),
+}
+
+var dnsObject = strict.Object[dnsKeys]{
+	strict.Optional("nsid", "what the node is called to those who ask by NSID; none: its name", "", strict.Text(128), func(d *dnsKeys) *string { return &d.nsid }),
+	strict.Optional("chaos", "texts of the names id.server, hostname.bind, version.server, version.bind of class CH; one that is not given is refused", "",
+		strict.Map("name", chaosName, strict.Text(255), 4), func(d *dnsKeys) *[]strict.Named[string] { return &d.chaos }),
+	strict.Optional("cookies", "whether DNS cookies are given and known again; their secrets are derived from the key of the mesh, so that all nodes agree", "true",
+		strict.Bool(), func(d *dnsKeys) *bool { return &d.cookies }),
+	strict.Optional("badcookie", "whether under load (queries queue up, or an answer was too many within a second) who knows of cookies must show a good one over UDP", "false",
+		strict.Bool(), func(d *dnsKeys) *bool { return &d.badCookie }),
+	strict.Optional("rrl", "the bound on answers over UDP", "{}", rateObject.Type("a rate limit"), func(d *dnsKeys) *rateKeys { return &d.rrl }),
+}
+
+// nameserver reads the section for a node of a name.
+func (d *dnsKeys) nameserver(name string) Nameserver {
+	n := Nameserver{NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits}
+	if n.NSID == "" {
+		n.NSID = name
+	}
+	for _, c := range d.chaos {
+		n.Chaos = append(n.Chaos, ChaosText{c.Name, c.Value})
+	}
+	return n
+}
