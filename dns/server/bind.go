@@ -83,7 +83,7 @@ func (s *Server) bindOnce(address netip.AddrPort) (binding, error) {
 	}
 	for _, w := range b.udp {
 		w.counters = s.ledger.open(transportUDP)
-		w.limiter = s.newLimiter(w.counters)
+		w.limiter = s.newLimiter(w.counters, b.address)
 	}
 	return b, nil
 }

@@ -15,6 +15,7 @@ import (
 type conversation struct {
 	transport transport
 	from      netip.AddrPort // never v4-mapped, without a zone
+	to        netip.AddrPort // likewise; may be a wildcard
 	limit     int            // bytes that the transport carries
 	idle      time.Duration  // how long the client may wait with its next query; 0: that is not to be said
 	tls       *tls.ConnectionState
@@ -38,6 +39,7 @@ func (s *Server) answer(out, query []byte, c *conversation) (_ []byte, ok bool) 
 	})
 	size := len(answered) - len(out)
 	s.shared[c.transport].count(snapshot, outcome, len(query), size)
+	s.recorder.Record(transportNames[c.transport], c.from, c.to, now, query, answered[len(out):])
 	return answered, size > 0
 }
 

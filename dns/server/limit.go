@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/rand"
+	"net/netip"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/rrl"
@@ -52,10 +53,18 @@ type limiter struct {
 	now     int64 // ns since the server began
 	request wire.Request
 	id      *wire.Identity
+
+	recorder Recorder       // nil: none
+	wall     time.Time      // now
+	to       netip.AddrPort // may be a wildcard
 }
 
-func (s *Server) newLimiter(c *counters) *limiter {
-	l := &limiter{counters: c, enforce: s.config.RRL.Mode == RateOn, demand: s.config.BadCookie, over: -overFor}
+// newLimiter makes the limiter of a worker at an address.
+func (s *Server) newLimiter(c *counters, to netip.AddrPort) *limiter {
+	l := &limiter{counters: c, enforce: s.config.RRL.Mode == RateOn, demand: s.config.BadCookie, over: -overFor, to: to}
+	if s.config.Recorder != nil {
+		l.recorder = s.config.Recorder()
+	}
 	if s.config.RRL.Mode != RateOff {
 		var seed [16]byte
 		rand.Read(seed[:]) // never fails
@@ -69,7 +78,7 @@ func (s *Server) newLimiter(c *counters) *limiter {
 // begin is called for each batch: it reads the clock for all of its queries. full says that more of them may wait.
 func (l *limiter) begin(s *Server, full bool) {
 	now := time.Now()
-	l.now = int64(now.Sub(s.began)) + 1
+	l.wall, l.now = now, int64(now.Sub(s.began))+1
 	l.id = s.identityAt(now)
 	if full {
 		l.busy = min(l.busy+1, maxBusy)
@@ -81,16 +90,20 @@ func (l *limiter) begin(s *Server, full bool) {
 
 func (l *limiter) loaded() bool { return l.busy >= busyBatches || l.now-l.over < overFor }
 
-// reply appends the answer to the query in l.request to dst, and counts it. Nothing is appended if there is to be none.
-func (l *limiter) reply(dst []byte, s *zones.Snapshot) []byte {
+// reply appends the answer to a query to dst, and counts it. Nothing is appended if there is to be none.
+func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort, random uint32) []byte {
 	r := &l.request
+	r.Query, r.Source, r.Random = query, from.Addr(), random
 	answer, outcome := wire.Answer(dst, s, l.id, r)
 	if len(answer) > 0 && l.table != nil && !outcome.Cookie.Good() {
 		if action := l.table.Judge(r.Source, outcome.Kind, outcome.Subject, l.now); action != rrl.Pass {
 			answer, outcome = l.limit(action, answer, outcome, s)
 		}
 	}
-	l.counters.count(s, outcome, len(r.Query), len(answer))
+	l.counters.count(s, outcome, len(query), len(answer))
+	if l.recorder != nil {
+		l.recorder.Record(transportNames[transportUDP], from, l.to, l.wall, query, answer)
+	}
 	return answer
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	client     = netip.MustParseAddr("198.51.100.7")
+	client     = netip.MustParseAddrPort("198.51.100.7:4711")
 	cookieKey  = []byte("a key of the cluster, 32 bytes..")
 	fewAnswers = rrl.Limits{Rate: 4, Slip: 2, IPv4: 24, IPv6: 56, Entries: 1024}
 )
@@ -26,7 +26,7 @@ func limiterOf(t *testing.T, config Config) (*Server, *limiter) {
 	config.UDPWorkers = 2
 	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
 	s.identity.Store(&s.config.Identity)
-	l := s.newLimiter(s.ledger.open(transportUDP))
+	l := s.newLimiter(s.ledger.open(transportUDP), netip.MustParseAddrPort("127.0.0.1:53"))
 	l.begin(s, false)
 	return s, l
 }
@@ -53,8 +53,7 @@ func (l *limiter) replies(t *testing.T, s *Server, query []byte, n int) string {
 	published := snapshot(t, toEurope)
 	var b strings.Builder
 	for range n {
-		l.request.Query, l.request.Source = query, client
-		answer := l.reply(nil, published)
+		answer := l.reply(nil, published, query, client, 0)
 		var m dns.Msg
 		switch err := m.Unpack(answer); {
 		case len(answer) == 0:
@@ -74,7 +73,7 @@ func (l *limiter) replies(t *testing.T, s *Server, query []byte, n int) string {
 
 func TestRateLimit(t *testing.T) {
 	good := cookie.Derive(cookieKey, time.Now())
-	fresh := good.Append(nil, [8]byte{1}, client, uint32(time.Now().Unix()))
+	fresh := good.Append(nil, [8]byte{1}, client.Addr(), uint32(time.Now().Unix()))
 	for _, test := range []struct {
 		reason string
 		rrl    RateLimit

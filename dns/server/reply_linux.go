@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"syscall"
 	"unsafe"
@@ -10,11 +9,10 @@ import (
 )
 
 // upkeep has the query at i answered beside the worker, and reports whether there is room for that.
-func (w *udpWorker) upkeep(s *Server, i int, query []byte, from netip.Addr) bool {
-	ok := s.takeUpkeep(transportUDP, from)
+func (w *udpWorker) upkeep(s *Server, i int, query []byte, from netip.AddrPort) bool {
+	ok := s.takeUpkeep(transportUDP, from.Addr())
 	if ok {
-		port := binary.BigEndian.Uint16(w.names[i][2:])
-		s.upkeepDatagram(query, netip.AddrPortFrom(from, port), w.reply(i))
+		s.upkeepDatagram(query, from, w.reply(i))
 	}
 	return ok
 }

@@ -56,9 +56,16 @@ type Config struct {
 	CookieKey []byte        // the cluster's, of 32 bytes; nil: no cookies
 	BadCookie bool          // under load, who knows of cookies must show a good one; see limiter.loaded
 	RRL       RateLimit
+	Recorder  func() Recorder // one more, for a worker; nil: none
 
 	Registerer prometheus.Registerer // nil: no metrics
 	Logger     *slog.Logger          // default slog.Default()
+}
+
+// A Recorder is shown every query with its answer, which is empty if there was none, and copies what it keeps. It must
+// neither wait nor allocate. One goroutine at a time uses it. protocol is a transport's name.
+type Recorder interface {
+	Record(protocol string, from, to netip.AddrPort, at time.Time, query, answer []byte)
 }
 
 // Limits bound what clients may take. Connections are those of TCP, TLS, HTTPS and QUIC together.
@@ -115,6 +122,7 @@ type Server struct {
 	attempts atomic.Int64 // QUIC connections whose handshake is not done
 	clients  clients
 	maintain slots
+	recorder *streamRecorder
 
 	ending   context.Context // ends when Close begins
 	end      context.CancelFunc
@@ -153,6 +161,7 @@ func Listen(config Config) (*Server, error) {
 func newServer(config Config) *Server {
 	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
 	s.identity.Store(&s.config.Identity)
+	s.recorder = newStreamRecorder(&s.config)
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.clients.init(s.config.Limits)
 	s.maintain.init(s.config.Limits.Maintain, s.config.Limits.MaintainPerClient)

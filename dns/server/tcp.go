@@ -83,7 +83,7 @@ type stream struct {
 // whose answer takes its time is answered apart, and later ones overtake it (section 7).
 func (s *Server) converse(conn net.Conn, who *session, state *tls.ConnectionState) {
 	st := &stream{server: s, conn: conn, session: who}
-	st.client = conversation{transport: who.transport, from: who.from, limit: wire.MaxMessage, tls: state}
+	st.client = conversation{transport: who.transport, from: who.from, to: localOf(conn.LocalAddr()), limit: wire.MaxMessage, tls: state}
 	if st.run() {
 		st.apart.Wait() // the client has ended or is idle: what is on its way is still sent
 	} else {

@@ -153,9 +153,7 @@ func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
 	if isUpkeepDatagram(query) && w.upkeep(s, i, query, from) {
 		return
 	}
-	r := &w.limiter.request
-	r.Query, r.Source, r.Random = query, from, rand.Uint32()
-	answer := w.limiter.reply(w.answers[w.replies][:0:wire.MaxUDP], snapshot)
+	answer := w.limiter.reply(w.answers[w.replies][:0:wire.MaxUDP], snapshot, query, from, rand.Uint32())
 	if len(answer) == 0 {
 		return
 	}
@@ -172,14 +170,12 @@ func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
 }
 
 // sourceOf reads a packet's source. There is nothing at port 0: such a packet is forged.
-func sourceOf(name *[nameSize]byte) (netip.Addr, bool) {
-	if binary.BigEndian.Uint16(name[2:]) == 0 {
-		return netip.Addr{}, false
-	}
+func sourceOf(name *[nameSize]byte) (from netip.AddrPort, ok bool) {
+	port := binary.BigEndian.Uint16(name[2:])
 	if binary.NativeEndian.Uint16(name[:]) == unix.AF_INET {
-		return netip.AddrFrom4([4]byte(name[4:8])), true
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(name[4:8])), port), port != 0
 	}
-	return netip.AddrFrom16([16]byte(name[8:24])).Unmap(), true
+	return netip.AddrPortFrom(netip.AddrFrom16([16]byte(name[8:24])).Unmap(), port), port != 0
 }
 
 // leaveByAnyInterface makes packet information that came with a query fit to go out with its answer: the address that

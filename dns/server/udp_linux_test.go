@@ -47,11 +47,11 @@ func TestSourceOf(t *testing.T) {
 		want   string
 		ok     bool
 	}{
-		{"IPv4", name(unix.AF_INET, 53, "192.0.2.1"), "192.0.2.1", true},
-		{"IPv6", name(unix.AF_INET6, 53, "2001:db8::1"), "2001:db8::1", true},
-		{"IPv4 in IPv6", name(unix.AF_INET6, 53, "::ffff:192.0.2.1"), "192.0.2.1", true},
-		{"port 0", name(unix.AF_INET, 0, "192.0.2.1"), "invalid IP", false},
-		{"port 0 of IPv6", name(unix.AF_INET6, 0, "2001:db8::1"), "invalid IP", false},
+		{"IPv4", name(unix.AF_INET, 53, "192.0.2.1"), "192.0.2.1:53", true},
+		{"IPv6", name(unix.AF_INET6, 53, "2001:db8::1"), "[2001:db8::1]:53", true},
+		{"IPv4 in IPv6", name(unix.AF_INET6, 53, "::ffff:192.0.2.1"), "192.0.2.1:53", true},
+		{"port 0", name(unix.AF_INET, 0, "192.0.2.1"), "192.0.2.1:0", false},
+		{"port 0 of IPv6", name(unix.AF_INET6, 0, "2001:db8::1"), "[2001:db8::1]:0", false},
 	} {
 		if got, ok := sourceOf(&test.name); got.String() != test.want || ok != test.ok {
 			t.Errorf("%s: sourceOf() = %v, %v, want %s, %v", test.reason, got, ok, test.want, test.ok)
@@ -88,7 +88,7 @@ func loaded(tb testing.TB, port uint16) (*udpWorker, *Server) {
 	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
 	s.identity.Store(&s.config.Identity)
 	w := &udpWorker{counters: s.ledger.open(transportUDP), address: netip.MustParseAddrPort("127.0.0.1:53")}
-	w.limiter = s.newLimiter(w.counters)
+	w.limiter = s.newLimiter(w.counters, w.address)
 	w.limiter.begin(s, false)
 	w.prepare()
 	query := packed(tb)
@@ -122,13 +122,16 @@ func TestBatch(t *testing.T) {
 }
 
 func TestUDPAllocatesNothing(t *testing.T) {
-	w, s := loaded(t, 5353)
-	if allocs := testing.AllocsPerRun(100, func() {
-		w.replies = 0
-		w.limiter.begin(s, true)
-		w.answerFrom(s, 0, batchSize)
-	}); allocs != 0 {
-		t.Errorf("a batch allocates %v times", allocs)
+	for _, recorder := range []Recorder{nil, new(pebble)} {
+		w, s := loaded(t, 5353)
+		w.limiter.recorder = recorder
+		if allocs := testing.AllocsPerRun(100, func() {
+			w.replies = 0
+			w.limiter.begin(s, true)
+			w.answerFrom(s, 0, batchSize)
+		}); allocs != 0 {
+			t.Errorf("a batch allocates %v times, recorder %T", allocs, recorder)
+		}
 	}
 }
 

@@ -75,9 +75,7 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		return
 	}
 	w.limiter.begin(s, false)
-	r := &w.limiter.request
-	r.Query, r.Source, r.Random = query, client.Addr(), rand.Uint32()
-	answer := w.limiter.reply(w.answers[:0], s.config.Snapshot())
+	answer := w.limiter.reply(w.answers[:0], s.config.Snapshot(), query, client, rand.Uint32())
 	if len(answer) == 0 {
 		return
 	}

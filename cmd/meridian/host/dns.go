@@ -3,6 +3,7 @@ package host
 import (
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/dns/tap"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/health"
 )
@@ -36,6 +37,16 @@ func (h *Host) openDNS() error {
 		}
 		h.registry.MustRegister(h.certificate.gauge())
 		cfg.Certificate = h.certificate.get
+	}
+	if n.Tap.Socket != "" || n.Tap.File != "" || n.QueryLog.File != "" {
+		if h.tap, err = tap.Start(tap.Config{
+			Dnstap:   tap.Dnstap{Socket: n.Tap.Socket, File: n.Tap.File, Sample: n.Tap.Sample, MaxSize: int64(n.Tap.MaxSizeMiB) << 20},
+			QueryLog: tap.QueryLog{File: n.QueryLog.File, Sample: n.QueryLog.Sample, MaxSize: int64(n.QueryLog.MaxSizeMiB) << 20},
+			Identity: n.NSID, Version: "meridian " + Version(), Registerer: h.registry, Logger: h.log,
+		}); err != nil {
+			return err
+		}
+		cfg.Recorder = func() server.Recorder { return h.tap.Recorder() }
 	}
 	h.dns, err = server.Listen(cfg)
 	return err

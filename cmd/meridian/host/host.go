@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/dns/tap"
 	"github.com/meridian-gslb/meridian/gateway"
 	"github.com/meridian-gslb/meridian/gateway/route"
 	"github.com/meridian-gslb/meridian/geo"
@@ -62,6 +63,7 @@ type Host struct {
 	prober  *probe.Runner
 	replica *replica.Replica
 	dns     *server.Server
+	tap     *tap.Tap
 	gateway *gateway.Gateway
 	api     *dashboard.Server
 
@@ -373,6 +375,9 @@ func (h *Host) Close() error {
 	}
 	if h.dns != nil {
 		h.dns.Close()
+	}
+	if h.tap != nil { // nobody records any more
+		h.tap.Close()
 	}
 	if h.api != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)

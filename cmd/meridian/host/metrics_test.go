@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md anew")
@@ -19,7 +22,7 @@ const metricsIntroduction = `<!-- Made by go test ./cmd/meridian/host -run TestM
 
 # Metrics
 
-What a node with all roles serves at ` + "`/metrics`" + ` of ` + "`listen.api`" + `, beside the metrics of the Go runtime and of the process. A counter
+What a node with all roles and a query log serves at ` + "`/metrics`" + ` of ` + "`listen.api`" + `, beside the metrics of the Go runtime and of the process. A counter
 with labels appears when it first counts. Clients choose no label.
 
 | metric | type | labels | meaning |
@@ -28,7 +31,9 @@ with labels appears when it first counts. Clients choose no label.
 
 // The metrics that the edges of a running node have registered are those of docs/metrics.md.
 func TestMetricsDocument(t *testing.T) {
-	h, _, err := start(t, newNode(t))
+	cfg := newNode(t)
+	cfg.Nameserver.QueryLog = nodefile.QueryLog{File: filepath.Join(t.TempDir(), "queries.log"), Sample: 1, MaxSizeMiB: 1}
+	h, _, err := start(t, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,23 @@ type Nameserver struct {
 	BadCookie bool
 	RateMode  RateMode
 	Rate      rrl.Limits
+	Tap       Tap
+	QueryLog  QueryLog
+}
+
+// A Tap is where samples go as dnstap: a socket, a file, or nowhere.
+type Tap struct {
+	Socket     string
+	File       string
+	Sample     int // one of so many answers
+	MaxSizeMiB int // of the file
+}
+
+// A QueryLog is where samples go as lines of JSON; without a file, nowhere.
+type QueryLog struct {
+	File       string
+	Sample     int
+	MaxSizeMiB int
 }
 
 // A ChaosText is what a name of class CH answers.
@@ -35,6 +52,8 @@ type dnsKeys struct {
 	cookies   bool
 	badCookie bool
 	rrl       rateKeys
+	tap       strict.At[Tap]
+	log       QueryLog
 }
 
 type rateKeys struct {
@@ -62,6 +81,22 @@ var rateObject = strict.Object[rateKeys]{
 		func(r *rateKeys) *[]netip.Prefix { return &r.Exempt }),
 }
 
+var sample = strict.Integer(1, 1_000_000_000)
+var maxSize = strict.Integer(1, 1<<20)
+
+var tapObject = strict.Object[Tap]{
+	strict.Optional("socket", "unix socket that a dnstap reader listens at; it is dialled again while there is none", "", path, func(t *Tap) *string { return &t.Socket }),
+	strict.Optional("file", "file instead of a socket; one that is there becomes FILE.1", "", path, func(t *Tap) *string { return &t.File }),
+	strict.Optional("sample", "one of so many answers, drawn at random; what a slow reader does not take is left out and counted", "100", sample, func(t *Tap) *int { return &t.Sample }),
+	strict.Optional("max_size_mib", "MiB until the file becomes FILE.1", "100", maxSize, func(t *Tap) *int { return &t.MaxSizeMiB }),
+}
+
+var queryLogObject = strict.Object[QueryLog]{
+	strict.Required("file", "file of lines of JSON, mode 0640", path, func(q *QueryLog) *string { return &q.File }),
+	strict.Optional("sample", "one of so many answers, drawn at random", "100", sample, func(q *QueryLog) *int { return &q.Sample }),
+	strict.Optional("max_size_mib", "MiB until the file becomes FILE.1", "100", maxSize, func(q *QueryLog) *int { return &q.MaxSizeMiB }),
+}
+
 var dnsObject = strict.Object[dnsKeys]{
 	strict.Optional("nsid", "what the node is called to those who ask by NSID; none: its name", "", strict.Text(128), func(d *dnsKeys) *string { return &d.nsid }),
 	strict.Optional("chaos", "texts of the names id.server, hostname.bind, version.server, version.bind of class CH; one that is not given is refused", "",
@@ -71,11 +106,20 @@ var dnsObject = strict.Object[dnsKeys]{
 	strict.Optional("badcookie", "whether under load (queries queue up, or an answer was too many within a second) who knows of cookies must show a good one over UDP", "false",
 		strict.Bool(), func(d *dnsKeys) *bool { return &d.badCookie }),
 	strict.Optional("rrl", "the bound on answers over UDP", "{}", rateObject.Type("a rate limit"), func(d *dnsKeys) *rateKeys { return &d.rrl }),
+	strict.Optional("tap", "where samples of answers go as dnstap: a socket or a file", "", strict.Placed(tapObject.Type("a tap")),
+		func(d *dnsKeys) *strict.At[Tap] { return &d.tap }),
+	strict.Optional("query_log", "where samples of answers go as lines of JSON", "", queryLogObject.Type("a log"), func(d *dnsKeys) *QueryLog { return &d.log }),
 }
 
-// nameserver reads the section for a node of a name.
-func (d *dnsKeys) nameserver(name string) Nameserver {
-	n := Nameserver{NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits}
+// nameserver reads the section for a node of a name. abs makes a path absolute.
+func (d *dnsKeys) nameserver(name string, abs func(string) string, report *strict.Report) Nameserver {
+	n := Nameserver{
+		NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits, Tap: d.tap.Value, QueryLog: d.log,
+	}
+	if d.tap.Given() && (n.Tap.Socket == "") == (n.Tap.File == "") {
+		report.Add(d.tap.Position, "dns: tap: want a socket or a file, one of the two")
+	}
+	n.Tap.Socket, n.Tap.File, n.QueryLog.File = abs(n.Tap.Socket), abs(n.Tap.File), abs(n.QueryLog.File)
 	if n.NSID == "" {
 		n.NSID = name
 	}

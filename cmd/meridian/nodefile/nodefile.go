@@ -261,7 +261,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	}
 	slices.SortFunc(n.Voters, func(a, b Voter) int { return strings.Compare(string(a.Name), string(b.Name)) })
 	known := k.readRoles(n, report)
-	n.Nameserver = k.dns.Value.nameserver(k.name)
+	n.Nameserver = k.dns.Value.nameserver(k.name, abs, report)
 	if k.dns.Given() && known && !n.Roles.Has(health.RoleDNS) {
 		report.Add(k.dns.Position, "dns: of no use without role dns (roles are %s)", strings.Join(n.Roles.Names(), ", "))
 	}

@@ -85,6 +85,8 @@ func TestGood(t *testing.T) {
 					Rate: 500, Slip: 3, Leak: 7, IPv4: 28, IPv6: 48, Entries: 4096,
 					Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 				},
+				Tap:      nodefile.Tap{Socket: "/run/dnstap.sock", Sample: 10, MaxSizeMiB: 7},
+				QueryLog: nodefile.QueryLog{File: "testdata/queries.log", Sample: 1000, MaxSizeMiB: 50},
 			},
 		}},
 		{"testdata/least.yaml", nodefile.Node{
