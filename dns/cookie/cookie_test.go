@@ -160,6 +160,14 @@ func TestChangeOfSecret(t *testing.T) {
 	}
 }
 
+// Nodes one version apart serve together: what is derived stays the same.
+func TestDerivation(t *testing.T) {
+	s := Derive(clusterKey, midnight)
+	if got, want := hex.EncodeToString(s.Append(nil, mine, here, 7)), "0102030405060708010000000000000732038a1c9092a1fd"; got != want {
+		t.Errorf("cookie %s, want %s as ever", got, want)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	s := Derive(clusterKey, midnight)
 	buffer := make([]byte, 0, Size)

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"time"
 
+	"golang.org/x/sys/cpu"
+
 	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
@@ -43,6 +45,7 @@ const (
 
 // A limiter answers one UDP worker's queries and bounds the answers. It belongs to the worker.
 type limiter struct {
+	_        cpu.CacheLinePad
 	counters *counters
 	table    *rrl.Table // nil: no bound
 	enforce  bool
@@ -57,6 +60,7 @@ type limiter struct {
 	recorder Recorder       // nil: none
 	wall     time.Time      // now
 	to       netip.AddrPort // may be a wildcard
+	_        cpu.CacheLinePad
 }
 
 // newLimiter makes the limiter of a worker at an address.

@@ -6,8 +6,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/cpu"
 
 	"github.com/meridian-gslb/meridian/dns/cookie"
 	"github.com/meridian-gslb/meridian/dns/rrl"
@@ -196,5 +198,15 @@ func TestFloodThroughRateLimit(t *testing.T) {
 		if got[name] < want || got[name] > want+1 && strings.HasPrefix(name, "cookies") {
 			t.Errorf("%s = %v, want %v (have %v)", name, got[name], want, got)
 		}
+	}
+}
+
+// What workers write lies on cache lines of their own, wherever the allocator puts a limiter.
+func TestLimitersShareNoCacheLine(t *testing.T) {
+	var l limiter
+	const line = unsafe.Sizeof(cpu.CacheLinePad{})
+	first, last := unsafe.Offsetof(l.counters), unsafe.Offsetof(l.to)+unsafe.Sizeof(l.to)
+	if first < line || unsafe.Sizeof(l)-last < line {
+		t.Errorf("a limiter of %d bytes is written from %d to %d, want %d bytes free on both sides", unsafe.Sizeof(l), first, last, line)
 	}
 }

@@ -70,7 +70,6 @@ type output struct {
 	samplers []*sampler
 
 	written  atomic.Uint64
-	full     atomic.Uint64 // the ring had no room
 	failed   atomic.Uint64 // the sink did not take it
 	said     time.Time     // when it was last said that it fails
 	stopping chan struct{}
@@ -159,7 +158,7 @@ func (r *Recorder) Record(protocol string, from, to netip.AddrPort, at time.Time
 		if s.left--; s.left == 0 {
 			s.left = s.gap()
 			if !s.ring.put(protocol, from, to, at, query, answer) {
-				s.output.full.Add(1)
+				s.full.Add(1)
 			}
 		}
 	}
@@ -167,7 +166,8 @@ func (r *Recorder) Record(protocol string, from, to netip.AddrPort, at time.Time
 
 // A sampler is one worker's part of an output.
 type sampler struct {
-	left   uint32 // answers until the next that is in the sample, and that one
+	left   uint32        // answers until the next that is in the sample, and that one
+	full   atomic.Uint64 // samples for which the ring had no room
 	output *output
 	ring   ring
 }
@@ -233,6 +233,16 @@ func (o *output) drain() int {
 	return int(seen)
 }
 
+// full counts the samples for which a ring had no room.
+func (o *output) full() (sum uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, s := range o.samplers {
+		sum += s.full.Load()
+	}
+	return sum
+}
+
 var recordsDesc = prometheus.NewDesc("meridian_dns_tap_records_total",
 	"Sampled answers by output (dnstap, query_log) and result: written, full (the output was too slow), failed (it did not take them).",
 	[]string{"output", "result"}, nil)
@@ -243,8 +253,8 @@ func (t *Tap) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- r
 // Collect makes the tap a prometheus.Collector.
 func (t *Tap) Collect(metrics chan<- prometheus.Metric) {
 	for _, o := range t.outputs {
-		for result, count := range map[string]*atomic.Uint64{"written": &o.written, "full": &o.full, "failed": &o.failed} {
-			metrics <- prometheus.MustNewConstMetric(recordsDesc, prometheus.CounterValue, float64(count.Load()), o.name, result)
+		for result, count := range map[string]uint64{"written": o.written.Load(), "full": o.full(), "failed": o.failed.Load()} {
+			metrics <- prometheus.MustNewConstMetric(recordsDesc, prometheus.CounterValue, float64(count), o.name, result)
 		}
 	}
 }

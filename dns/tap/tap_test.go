@@ -163,6 +163,9 @@ func TestDnstapFileTurns(t *testing.T) {
 			t.Errorf("run %d: %d and %d messages, want 1000 together", run, first, second)
 		}
 		for _, name := range []string{path, path + ".1"} {
+			if text, err := os.ReadFile(name); err != nil || !bytes.HasSuffix(text, control(controlStop)) {
+				t.Errorf("%s does not end with the frame that ends a file (%v)", name, err)
+			}
 			info, err := os.Stat(name)
 			if err != nil || info.Size() > leastFile || info.Mode().Perm() != fileMode {
 				t.Errorf("%s: %v, %v, want at most %d bytes, mode %o", name, info, err, leastFile, fileMode)
@@ -258,7 +261,7 @@ func TestStalledReader(t *testing.T) {
 	var longest time.Duration
 	o := tap.outputs[0]
 	shown := uint64(0)
-	for o.full.Load() == 0 { // until the socket and then the ring are full
+	for o.full() == 0 { // until the socket and then the ring are full
 		start := time.Now()
 		for range 100 {
 			r.Record("udp", from4, to4, at, q, a)
@@ -271,7 +274,7 @@ func TestStalledReader(t *testing.T) {
 	}
 	tap.Close()
 	(<-conns).Close()
-	if got := o.written.Load() + o.full.Load() + o.failed.Load(); got != shown {
+	if got := o.written.Load() + o.full() + o.failed.Load(); got != shown {
 		t.Errorf("%d written, full or failed of %d", got, shown)
 	}
 	if o.failed.Load() > 0 != (strings.Count(log.String(), "samples of answers are lost") == 1) {
