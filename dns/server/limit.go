@@ -32,8 +32,8 @@ type RateLimit struct {
 	Limits rrl.Limits
 }
 
-// The ends of answers over the bound, as indices of counters.limited.
-var limitNames = [...]string{rrl.Leak - rrl.Leak: "leak", rrl.Slip - rrl.Leak: "slip", rrl.Drop - rrl.Leak: "drop"}
+// What becomes of answers over the bound; Pass has no name, for it is not counted.
+var limitNames = [...]string{rrl.Leak: "leak", rrl.Slip: "slip", rrl.Drop: "drop"}
 
 const (
 	// A worker is under load from busyBatches full batches on: so many queries have come without a pause between them.
@@ -113,7 +113,7 @@ func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.
 
 // limit does to an answer over the bound what was decided.
 func (l *limiter) limit(action rrl.Action, answer []byte, o wire.Outcome, s *zones.Snapshot) ([]byte, wire.Outcome) {
-	l.counters.limited[action-rrl.Leak].Add(1)
+	l.counters.limited[action].Add(1)
 	l.over = l.now
 	switch {
 	case !l.enforce || action == rrl.Leak:

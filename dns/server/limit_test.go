@@ -97,7 +97,7 @@ func TestRateLimit(t *testing.T) {
 		s, l := limiterOf(t, Config{RRL: test.rrl, CookieKey: cookieKey})
 		got := l.replies(t, s, test.query, 6)
 		var counts [3]uint64
-		addAll(counts[:], l.counters.limited[:])
+		addAll(counts[:], l.counters.limited[rrl.Leak:])
 		if got != test.want || counts != test.counts {
 			t.Errorf("%s: %s, leak, slip, drop %v, want %s, %v", test.reason, got, counts, test.want, test.counts)
 		}

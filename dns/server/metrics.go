@@ -65,7 +65,9 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		}
 		if transport(t) == transportUDP && s.config.RRL.Mode != RateOff {
 			for i, action := range limitNames {
-				emit(limitedDesc, sum.limited[i], action, string(s.config.RRL.Mode))
+				if action != "" {
+					emit(limitedDesc, sum.limited[i], action, string(s.config.RRL.Mode))
+				}
 			}
 		}
 		emit(truncatedDesc, sum.truncated, name)

@@ -125,9 +125,6 @@ func (e *edns) readCookie(data []byte) bool {
 // judgeCookie says what the query's server cookie is worth, and prepares the one that the answer carries.
 func (q *query) judgeCookie() cookie.Verdict {
 	e, r, secrets := &q.edns, &q.request, q.identity.Cookies
-	if e.cookie == nil {
-		return cookie.None
-	}
 	client := [cookie.ClientSize]byte(e.cookie)
 	verdict := secrets.Judge(client, e.cookie[cookie.ClientSize:], r.Source, r.Now)
 	if verdict == cookie.Fresh {

@@ -123,7 +123,9 @@ func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Ou
 	}
 	a.query.readBody(r.Query)
 	a.out.Type, a.out.RCode = a.query.qtype, a.query.fault
-	a.out.Cookie, a.out.WithCookie = a.query.judgeCookie(), a.query.edns.cookie != nil
+	if a.query.edns.cookie != nil {
+		a.out.Cookie, a.out.WithCookie = a.query.judgeCookie(), true
+	}
 	a.client = zones.Client{Source: r.Source, Subnet: a.query.edns.subnet}
 	a.extended = a.query.faultInfo
 	a.message.begin(dst, &a.query)
