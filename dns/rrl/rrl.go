@@ -70,7 +70,15 @@ type Table struct {
 	size     int64 // ns that a bucket holds
 	mask     uint64
 	sets     [][ways]bucket
+
+	// What is hashed, network, kind and name, is written for each answer: it lies between pads, on cache lines that no
+	// other table writes.
+	_      [64]byte
+	hashed [9 + maxName + 1]byte
+	_      [64]byte
 }
+
+const maxName = 255
 
 // A bucket is full at some time, and gives until then as much less as that is away. One that has been full for long is as
 // good as none.
@@ -149,15 +157,13 @@ func (t *Table) find(hash uint64) *bucket {
 	return fullest
 }
 
-const maxName = 255
-
 // hash is of the network, the kind and the name in one case. What setting a bit makes of other bytes than letters does
 // not matter: names of which it makes the same share a bucket.
 func (t *Table) hash(from netip.Addr, kind Kind, name []byte) uint64 {
-	var b [9 + maxName + 1]byte
+	b := &t.hashed
 	if from.Is4() {
 		a := from.As4()
-		binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(a[:])&(^uint32(0)<<(32-t.limits.IPv4)))
+		binary.BigEndian.PutUint64(b[:], uint64(binary.BigEndian.Uint32(a[:])&(^uint32(0)<<(32-t.limits.IPv4))))
 		kind |= 1 << 7
 	} else {
 		a := from.As16()
@@ -169,5 +175,5 @@ func (t *Table) hash(from netip.Addr, kind Kind, name []byte) uint64 {
 	for i := 9; i < n; i += 8 {
 		binary.NativeEndian.PutUint64(b[i:], binary.NativeEndian.Uint64(b[i:])|lower*0x0101_0101_0101_0101)
 	}
-	return siphash.Sum(t.key, b[:n])
+	return siphash.Table(t.key, b[:n])
 }

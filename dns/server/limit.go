@@ -101,7 +101,7 @@ func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.
 	answer, outcome := wire.Answer(dst, s, l.id, r)
 	if len(answer) > 0 && l.table != nil && !outcome.Cookie.Good() {
 		if action := l.table.Judge(r.Source, outcome.Kind, outcome.Subject, l.now); action != rrl.Pass {
-			answer, outcome = l.limit(action, answer, outcome, s)
+			answer = l.limit(action, answer, &outcome, s)
 		}
 	}
 	l.counters.count(s, outcome, len(query), len(answer))
@@ -112,17 +112,18 @@ func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.
 }
 
 // limit does to an answer over the bound what was decided.
-func (l *limiter) limit(action rrl.Action, answer []byte, o wire.Outcome, s *zones.Snapshot) ([]byte, wire.Outcome) {
+func (l *limiter) limit(action rrl.Action, answer []byte, o *wire.Outcome, s *zones.Snapshot) []byte {
 	l.counters.limited[action].Add(1)
 	l.over = l.now
 	switch {
 	case !l.enforce || action == rrl.Leak:
-		return answer, o
+		return answer
 	case action == rrl.Drop:
 		o.Counter, o.GroupCounter = -1, -1
-		return answer[:0], o
+		return answer[:0]
 	}
 	again := l.request
 	again.Truncate = true
-	return wire.Answer(answer[:0], s, l.id, &again)
+	answer, *o = wire.Answer(answer[:0], s, l.id, &again)
+	return answer
 }

@@ -1,4 +1,4 @@
-// Package siphash computes SipHash-2-4, a short keyed hash (Aumasson and Bernstein, "SipHash: a fast short-input PRF").
+// Package siphash computes SipHash-2-4 and SipHash-1-3, short keyed hashes (Aumasson and Bernstein, "SipHash: a fast short-input PRF").
 //
 // It keeps no state and knows nothing of what it hashes: server cookies want it by name (RFC 9018,
 // section 4.4), and tables that strangers fill want it so that nobody can aim at a slot.
@@ -40,6 +40,30 @@ func Sum(k Key, b []byte) uint64 {
 	v0 ^= last
 	v2 ^= 0xFF
 	for range 4 {
+		v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	}
+	return v0 ^ v1 ^ v2 ^ v3
+}
+
+// Table returns SipHash-1-3 of b: fewer rounds, enough for the slots of a table, whose hashes nobody sees.
+func Table(k Key, b []byte) uint64 {
+	v0, v1 := k.low^0x736f6d6570736575, k.high^0x646f72616e646f6d
+	v2, v3 := k.low^0x6c7967656e657261, k.high^0x7465646279746573
+	last := uint64(len(b)) << 56
+	for ; len(b) >= 8; b = b[8:] {
+		m := binary.LittleEndian.Uint64(b)
+		v3 ^= m
+		v0, v1, v2, v3 = round(v0, v1, v2, v3)
+		v0 ^= m
+	}
+	for i, c := range b {
+		last |= uint64(c) << (8 * i)
+	}
+	v3 ^= last
+	v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	v0 ^= last
+	v2 ^= 0xFF
+	for range 3 {
 		v0, v1, v2, v3 = round(v0, v1, v2, v3)
 	}
 	return v0 ^ v1 ^ v2 ^ v3

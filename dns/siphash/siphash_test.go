@@ -26,6 +26,19 @@ func TestReferenceVectors(t *testing.T) {
 	}
 }
 
+func TestTable(t *testing.T) {
+	var key [16]byte
+	for i := range key {
+		key[i] = byte(i)
+	}
+	if got, want := siphash.Table(siphash.KeyOf(key), nil), uint64(0xabac0158050fc4dc); got != want {
+		t.Errorf("Table of nothing = %016x, want %016x", got, want)
+	}
+	if a, b := siphash.Table(siphash.KeyOf(key), []byte("12345678")), siphash.Table(siphash.KeyOf(key), []byte("12345679")); a == b {
+		t.Errorf("Table of two texts = %016x both", a)
+	}
+}
+
 func BenchmarkSum(b *testing.B) {
 	data := make([]byte, 32)
 	for b.Loop() {
