@@ -120,7 +120,8 @@ func Parse(public, private []byte) (*Key, error) {
 	}
 	data, err := base64.StdEncoding.DecodeString(record.PublicKey)
 	if err != nil || len(data) != publicSize(k.Algorithm) {
-		return nil, fmt.Errorf("zone %s: %d bytes of a public key for %s, want %d", k.Zone, len(data), AlgorithmName(k.Algorithm), publicSize(k.Algorithm))
+		return nil, fmt.Errorf("zone %s: %d bytes of a public key for %s, want %d",
+			k.Zone, len(data), AlgorithmName(k.Algorithm), publicSize(k.Algorithm))
 	}
 	k.setPublic(data)
 	tag := k.Tag
@@ -131,7 +132,7 @@ func Parse(public, private []byte) (*Key, error) {
 		return nil, fmt.Errorf("key %s: private file: %w", k.Name(), err)
 	}
 	if !bytes.Equal(k.Public, data) {
-		return nil, fmt.Errorf("zone %s: the private file belongs to another key than the public one with tag %d", k.Zone, tag)
+		return nil, fmt.Errorf("zone %s: the private file belongs to another key than the public one with the tag %d", k.Zone, tag)
 	}
 	return k, nil
 }

@@ -59,7 +59,8 @@ const (
 const MaxClockOffset = 5 * time.Minute
 
 // ClockFit reports whether a nameserver may make signatures, by how far the clocks of its peers are ahead of its own.
-// The median decides, of an even number the one nearer to 0; a nameserver that hears nobody trusts itself. The order of ahead changes.
+// The median decides, of an even number the one nearer to 0; a nameserver that hears nobody trusts itself. The order of
+// ahead changes.
 func ClockFit(ahead []time.Duration) bool {
 	return median(ahead).Abs() <= MaxClockOffset
 }

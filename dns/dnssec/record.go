@@ -112,8 +112,8 @@ func median(of []time.Duration) time.Duration {
 	return high
 }
 
-// CompareNames orders names in wire form and lower case canonically (RFC 4034, section 6.1): by their labels from the right, each as bytes in lower
-// case, of which none comes first.
+// CompareNames orders names in wire form and lower case canonically (RFC 4034, section 6.1): by their labels from the
+// right, each as bytes, of which none comes first.
 func CompareNames(a, b []byte) int {
 	var startsA, startsB [maxName]uint8
 	x, y := labelStarts(&startsA, a), labelStarts(&startsB, b)
