@@ -21,6 +21,7 @@ type commands struct {
 	Status  statusCommand  `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
 	Control controlCommand `cmd:"" help:"Show and switch routing controls."`
 	CA      caCommand      `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
+	Key     keyCommand     `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
 	Docs    docsCommand    `cmd:"" help:"Write the reference of configuration, API or command line as Markdown."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
