@@ -1,0 +1,212 @@
+//go:build linux
+
+package peers_test
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// The rules stand in the order in which they are tried. Each has to explain something, and takes as little as it can.
+var rules = []rule{
+	{"partial", "A truncated answer holds no records at all: a client that asks again over TCP has no use for some (RFC 2181, section 9). The others fill it up.", partialAnswer},
+	{"bulk", "Records are packed ahead, so names in their data and owners of glue are not compressed (RFC 1035, section 4.1.4 leaves it to the server). An answer may not fit where that of the others does, and is truncated; over TCP it says the same.", notCompressed},
+	{"truncated", "BIND takes a name for another one where its case differs, and so compresses less of the answer to a question in mixed case (RFC 4343, section 4.1 leaves it open).", theirsTruncated},
+	{"cd", "The CD bit is copied into the answer (RFC 4035, section 3.1.6). NSD and Knot DNS clear it.", copiedCD},
+	{"any", "ANY is answered by one HINFO record in place of all (RFC 8482, section 4.2). The others give all records, and need TCP where these are many.", minimalANY},
+	{"sibling", "Of the glue in other delegations of the zone nothing is given (RFC 9471, section 3.2: it should be).", siblingGlue},
+	{"optional", "Addresses of the names in NS, MX, SRV, SVCB and HTTPS records are left out unless they are glue: they are of use only if they are at hand (RFC 1034, section 4.3.2, step 6).", optionalAddresses},
+	{"glue", "All glue below a delegation is given, or TC is set (RFC 9471, section 3.1). The others leave out what does not fit.", missingGlue},
+	{"ds", "A zone without signatures gives its DS records in a referral as well, under DO; RFC 4035, section 3.1.4 speaks of signed zones only. The others leave them out.", unsignedDS},
+	{"soa", "BIND gives the SOA of a denial a TTL of 0 if an SOA was asked for. RFC 2308, section 3 knows no such exception.", zeroSOA},
+	{"across", "A chain of aliases is followed to the end of the zone, not into another one: a name that is steered has other answers for other clients, so such a chain could have no scope that is right for all. A resolver asks again (RFC 1034, section 3.6.2). NSD looks into all its zones, Knot DNS adds a referral, all find the DS of a delegation.", acrossZones},
+	{"length", "A chain of aliases is followed for 9 records by Meridian, 5 by Knot DNS and 11 by BIND, which then says SERVFAIL. A resolver asks again (RFC 1034, section 3.6.2).", longChain},
+	{"loop", "Where aliases form a loop, it is given once round. BIND adds SERVFAIL (RFC 1034, section 3.6.2 wants that signalled, by whoever follows the aliases for a client).", loop},
+	{"undelegated", "The DS of a zone that is served beside the zone above, which does not delegate it, is denied by the zone itself. The others ask the zone above.", undelegated},
+	{"alias", "An alias is followed for NSEC and RRSIG as for any type but CNAME (RFC 1034, section 4.3.2, step 3a). Knot DNS and BIND answer them from the alias itself, as is right in a signed zone (RFC 4035, section 2.5).", aliasNSEC},
+}
+
+func copiedCD(d *difference) bool {
+	if d.peer == "BIND" || !d.query.cd || d.theirs.echo != strings.Replace(d.ours.echo, "cd=true", "cd=false", 1) {
+		return false
+	}
+	d.theirs.echo = d.ours.echo
+	return true
+}
+
+func minimalANY(d *difference) bool {
+	ours := d.ours.sections[inAnswer]
+	if d.query.qtype != dns.TypeANY || len(ours) != 1 || parseRecord(ours[0]).rrtype != "hinfo" || len(d.theirs.sections[inAnswer]) == 0 && !d.theirs.tc {
+		return false
+	}
+	d.theirs.sections, d.theirs.tc = d.ours.sections, d.ours.tc
+	return true
+}
+
+func partialAnswer(d *difference) bool {
+	if !d.ours.tc || !d.theirs.tc || len(d.ours.all()) > 0 || len(d.theirs.all()) == 0 {
+		return false
+	}
+	d.theirs.sections = [3]recordSet{}
+	return true
+}
+
+func notCompressed(d *difference) bool {
+	if !d.ours.tc || d.theirs.tc || d.wholeOurs.size <= d.query.limit() || d.wholeOurs.size <= d.wholeTheirs.size {
+		return false
+	}
+	d.ours = d.wholeOurs.clone()
+	return true
+}
+
+func theirsTruncated(d *difference) bool {
+	if d.peer != "BIND" || d.ours.tc || !d.theirs.tc || d.query.qtype == dns.TypeANY || d.query.name == strings.ToLower(d.query.name) {
+		return false
+	}
+	d.theirs = d.wholeTheirs.clone()
+	return true
+}
+
+// The delegations that lend others their nameservers.
+var cuts = []string{"cut.example.test.", "nods.example.test.", "cyclic-a.example.test.", "cyclic-b.example.test."}
+
+func siblingGlue(d *difference) bool {
+	cut := referral(d.theirs)
+	glue := d.theirs.sections[inAdditional].minus(d.ours.sections[inAdditional]).keep(func(r record) bool {
+		return cut != "" && !dns.IsSubDomain(cut, r.owner) && slices.ContainsFunc(cuts, func(c string) bool { return dns.IsSubDomain(c, r.owner) })
+	})
+	d.theirs.sections[inAdditional] = d.theirs.sections[inAdditional].minus(glue)
+	return len(glue) > 0
+}
+
+// optionalAddresses leaves alone what lies below the delegation.
+func optionalAddresses(d *difference) bool {
+	cut := referral(d.theirs)
+	optional := d.theirs.sections[inAdditional].minus(d.ours.sections[inAdditional]).keep(func(r record) bool {
+		return (r.rrtype == "a" || r.rrtype == "aaaa") && (cut == "" || !dns.IsSubDomain(cut, r.owner))
+	})
+	if len(optional) == 0 {
+		return false
+	}
+	d.theirs.sections[inAdditional] = d.theirs.sections[inAdditional].minus(optional)
+	return true
+}
+
+// referral returns the name at which an answer refers to others; empty where it does not.
+func referral(a *answer) string {
+	for _, text := range a.sections[inAuthority] {
+		if r := parseRecord(text); r.rrtype == "ns" && !a.aa {
+			return r.owner
+		}
+	}
+	return ""
+}
+
+func missingGlue(d *difference) bool {
+	cut := referral(d.ours)
+	missing := d.ours.sections[inAdditional].minus(d.theirs.sections[inAdditional])
+	if cut == "" || len(missing) == 0 || d.query.tcp {
+		return false
+	}
+	d.ours.sections[inAdditional] = d.ours.sections[inAdditional].minus(missing)
+	return true
+}
+
+func unsignedDS(d *difference) bool {
+	missing := d.ours.sections[inAuthority].minus(d.theirs.sections[inAuthority])
+	signed := len(d.theirs.all().keep(func(r record) bool { return r.rrtype == "rrsig" })) > 0
+	if !d.query.do || signed || len(missing) == 0 || len(missing.keep(func(r record) bool { return r.rrtype == "ds" })) < len(missing) {
+		return false
+	}
+	d.ours.sections[inAuthority] = d.ours.sections[inAuthority].minus(missing)
+	return true
+}
+
+func zeroSOA(d *difference) bool {
+	ours, theirs := d.ours.sections[inAuthority], d.theirs.sections[inAuthority]
+	if d.peer != "BIND" || d.query.qtype != dns.TypeSOA || len(ours) != 1 || len(theirs) != 1 {
+		return false
+	}
+	a, b := parseRecord(ours[0]), parseRecord(theirs[0])
+	if a.owner != b.owner || a.data != b.data || b.ttl != "0" {
+		return false
+	}
+	d.theirs.sections[inAuthority] = ours
+	return true
+}
+
+// chain follows the aliases of an answer and returns their records and where they lead.
+func (a *answer) chain(qname string) (aliases recordSet, last string) {
+	last = strings.ToLower(qname)
+	for {
+		i := slices.IndexFunc(a.sections[inAnswer], func(text string) bool {
+			r := parseRecord(text)
+			return r.rrtype == "cname" && r.owner == last
+		})
+		if i < 0 || slices.Contains(aliases, a.sections[inAnswer][i]) {
+			return aliases, last
+		}
+		aliases, last = append(aliases, a.sections[inAnswer][i]), parseRecord(a.sections[inAnswer][i]).data
+	}
+}
+
+// acrossZones ends the other's chain where ours ends, if that is where another zone begins.
+func acrossZones(d *difference) bool {
+	aliases, last := d.ours.chain(d.query.name)
+	if len(aliases) == 0 || len(aliases) != len(d.ours.sections[inAnswer]) || len(d.ours.all()) != len(aliases) ||
+		len(d.ours.sections[inAnswer].minus(d.theirs.sections[inAnswer])) > 0 || apexOf(last) == apexOf(parseRecord(aliases[len(aliases)-1]).owner) {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
+	return true
+}
+
+// apexOf returns the zone that a name is in; empty where it is in none of ours.
+func apexOf(name string) (apex string) {
+	for _, z := range apexes {
+		if dns.IsSubDomain(z, name) && len(z) > len(apex) {
+			apex = z
+		}
+	}
+	return apex
+}
+
+func longChain(d *difference) bool {
+	ours, _ := d.ours.chain(d.query.name)
+	theirs, _ := d.theirs.chain(d.query.name)
+	n := min(len(ours), len(theirs))
+	if n < 5 || !slices.Equal(ours[:n], theirs[:n]) || len(ours) == len(theirs) && len(ours) < 9 {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
+	return true
+}
+
+func loop(d *difference) bool {
+	aliases, last := d.ours.chain(d.query.name)
+	comesRound := slices.ContainsFunc(aliases, func(text string) bool { return parseRecord(text).owner == last })
+	if d.peer != "BIND" || !comesRound || d.theirs.rcode != dns.RcodeServerFailure {
+		return false
+	}
+	d.theirs.rcode = d.ours.rcode
+	return true
+}
+
+func undelegated(d *difference) bool {
+	if d.query.qtype != dns.TypeDS || !strings.EqualFold(d.query.name, "sub.other.test.") {
+		return false
+	}
+	d.theirs.sections = d.ours.sections
+	return true
+}
+
+func aliasNSEC(d *difference) bool {
+	aliases, _ := d.ours.chain(d.query.name)
+	if d.peer == "NSD" || d.query.qtype != dns.TypeNSEC && d.query.qtype != dns.TypeRRSIG || len(aliases) == 0 || d.theirs.rcode != dns.RcodeSuccess || len(d.theirs.sections[inAnswer]) > 0 {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
+	return true
+}
