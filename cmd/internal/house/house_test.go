@@ -66,6 +66,7 @@ var house = []room{
 	{"cmd/internal/sim", tests, []string{"*"}, "the simulator is the world of many nodes"},
 	{"cmd/internal/wan", tests, []string{"*"}, "the virtual network carries real edges in tests"},
 	{"cmd/internal/peers", tests, []string{"*"}, "the nameservers of others run beside ours in tests"},
+	{"cmd/internal/validate", tests, []string{"*"}, "validating resolvers judge the real program"},
 	{"cmd/internal/pki", edge, []string{"geo", "health"}, "certificates say who a node is"},
 	{"cmd/internal/house", tests, nil, ""},
 	{"deploy", top, nil, "examples are data"},
