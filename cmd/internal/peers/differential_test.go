@@ -74,7 +74,7 @@ func TestDifferences(t *testing.T) {
 	for _, version := range [][2]string{{"nsd", "-v"}, {"knotd", "-V"}, {"named", "-v"}} {
 		t.Log(peers.Version(t, version[0], version[1]))
 	}
-	served := readZones(t)
+	served := readZones(t, apexes)
 	c := &comparer{servers: serve(t, served), unexplained: map[string]string{}}
 	for range rules {
 		c.counts, c.outvoted, c.examples = append(c.counts, map[string]int{}), append(c.outvoted, 0), append(c.examples, "")
@@ -87,7 +87,7 @@ func TestDifferences(t *testing.T) {
 }
 
 // readZones returns the zones that we serve; one that does not load is left out everywhere.
-func readZones(t *testing.T) []zone {
+func readZones(t *testing.T, apexes []string) []zone {
 	t.Helper()
 	var loaded []zone
 	for _, apex := range apexes {
