@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -96,12 +97,12 @@ type Program struct {
 	Name    string
 	Args    []string
 	Dir     string
-	Space   *Space // nil: the test's own
-	Address netip.AddrPort
+	Space   *Space         // nil: the test's own
+	Address netip.AddrPort // of no meaning to Run
 }
 
-// Start runs a program until the end of the test and returns when it answers.
-func Start(tb testing.TB, p Program) {
+// Start runs a program and returns when it answers. The program runs until stop is called, or the test ends.
+func Start(tb testing.TB, p Program) (stop func()) {
 	tb.Helper()
 	c := p.command(tb)
 	out, err := os.Create(filepath.Join(p.Dir, filepath.Base(p.Name)+".out"))
@@ -125,7 +126,8 @@ func Start(tb testing.TB, p Program) {
 	if err := <-started; err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { stop(c.Process, ended) })
+	stop = sync.OnceFunc(func() { terminate(c.Process, ended) })
+	tb.Cleanup(stop)
 	for deadline := time.Now().Add(begin); ; {
 		select {
 		case <-ended:
@@ -133,7 +135,7 @@ func Start(tb testing.TB, p Program) {
 		case <-time.After(20 * time.Millisecond): // the program starts in real time
 		}
 		if p.answers() {
-			return
+			return stop
 		}
 		if time.Now().After(deadline) {
 			tb.Fatalf("%s does not answer on %s within %v:\n%s", p.Name, p.Address, begin, tail(out.Name()))
@@ -144,7 +146,10 @@ func Start(tb testing.TB, p Program) {
 // Run runs a program to its end, which must be good, and returns what it printed.
 func Run(tb testing.TB, p Program) string {
 	tb.Helper()
-	out, err := p.command(tb).CombinedOutput()
+	c := p.command(tb)
+	var out []byte
+	var err error
+	p.Space.Do(func() { out, err = c.CombinedOutput() })
 	if err != nil {
 		tb.Fatalf("%s %s: %v\n%s", p.Name, strings.Join(p.Args, " "), err, out)
 	}
@@ -177,7 +182,7 @@ func (p Program) answers() (ok bool) {
 	return ok
 }
 
-func stop(process *os.Process, ended <-chan struct{}) {
+func terminate(process *os.Process, ended <-chan struct{}) {
 	_ = process.Signal(syscall.SIGTERM) // it may have ended, which is fine
 	select {
 	case <-ended:

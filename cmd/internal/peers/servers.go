@@ -3,6 +3,7 @@
 package peers
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,22 +13,20 @@ import (
 // A Zone is a zone file for an authoritative server. Apex is fully qualified.
 type Zone struct{ Apex, Text string }
 
-// files writes the zones into a directory and formats a line or block for each, from its apex without the last dot and
-// the path of its file.
+// origin writes an apex without its last dot, as others want it.
+func origin(apex string) string { return cmp.Or(strings.TrimSuffix(apex, "."), ".") }
+
+// files writes the zones into a directory and formats a line or block for each, from its origin and the path of its file.
 func files(tb testing.TB, dir string, zones []Zone, format string) string {
 	var b strings.Builder
 	for i, z := range zones {
-		apex := strings.TrimSuffix(z.Apex, ".")
-		if apex == "" {
-			apex = "."
-		}
-		fmt.Fprintf(&b, format, apex, Write(tb, dir, fmt.Sprintf("%d.zone", i), z.Text))
+		fmt.Fprintf(&b, format, origin(z.Apex), Write(tb, dir, fmt.Sprintf("%d.zone", i), z.Text))
 	}
 	return b.String()
 }
 
 // StartNSD serves zones by NSD.
-func StartNSD(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone) {
+func StartNSD(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone) (stop func()) {
 	tb.Helper()
 	dir := Dir(tb)
 	conf := fmt.Sprintf(`server:
@@ -51,12 +50,12 @@ func StartNSD(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone)
 remote-control:
   control-enable: no
 `, address.Addr(), address.Port(), dir) + files(tb, dir, zones, "zone:\n  name: %s\n  zonefile: %q\n")
-	Start(tb, Program{Name: "nsd", Args: []string{"-d", "-c", Write(tb, dir, "nsd.conf", conf)}, Dir: dir, Space: space, Address: address})
+	return Start(tb, Program{Name: "nsd", Args: []string{"-d", "-c", Write(tb, dir, "nsd.conf", conf)}, Dir: dir, Space: space, Address: address})
 }
 
 // StartKnot serves zones by Knot DNS. settings is what is to be said of every zone beside its file, a line each, and
 // sections what is to be said before.
-func StartKnot(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone, sections string, settings ...string) {
+func StartKnot(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone, sections string, settings ...string) (stop func()) {
 	tb.Helper()
 	dir := Dir(tb)
 	block := "  - domain: %s\n    file: %q\n    zonefile-sync: -1\n    zonefile-load: whole\n    journal-content: none\n"
@@ -79,16 +78,16 @@ database:
   kasp-db-max-size: 20M
   timer-db-max-size: 20M
 %s`, address.Addr(), address.Port(), dir, sections) + "zone:\n" + files(tb, dir, zones, block)
-	Start(tb, Program{Name: "knotd", Args: []string{"-c", Write(tb, dir, "knot.conf", conf)}, Dir: dir, Space: space, Address: address})
+	return Start(tb, Program{Name: "knotd", Args: []string{"-c", Write(tb, dir, "knot.conf", conf)}, Dir: dir, Space: space, Address: address})
 }
 
 // StartBIND serves zones by BIND.
-func StartBIND(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone) {
+func StartBIND(tb testing.TB, space *Space, address netip.AddrPort, zones []Zone) (stop func()) {
 	tb.Helper()
 	dir := Dir(tb)
 	conf := NamedOptions(dir, address, "recursion no; minimal-responses yes; check-names primary ignore; check-integrity no; check-wildcard no;") +
 		files(tb, dir, zones, "zone %q { type primary; file %q; notify no; };\n")
-	StartNamed(tb, space, address, dir, conf)
+	return StartNamed(tb, space, address, dir, conf)
 }
 
 // NamedOptions is the part of BIND's configuration that keeps it in its directory and on its address.
@@ -103,8 +102,8 @@ controls { };
 }
 
 // StartNamed runs BIND with a configuration.
-func StartNamed(tb testing.TB, space *Space, address netip.AddrPort, dir, conf string) {
+func StartNamed(tb testing.TB, space *Space, address netip.AddrPort, dir, conf string) (stop func()) {
 	tb.Helper()
 	args := []string{"-g", "-n", "1", "-c", Write(tb, dir, "named.conf", conf)}
-	Start(tb, Program{Name: "named", Args: args, Dir: dir, Space: space, Address: address})
+	return Start(tb, Program{Name: "named", Args: args, Dir: dir, Space: space, Address: address})
 }

@@ -17,31 +17,52 @@ const (
 	NSEC3
 )
 
-// Sign signs a zone by ldns with new keys, for four weeks, and returns it with the DS record for the zone above.
-func Sign(tb testing.TB, z Zone, denial Denial) (signed Zone, ds string) {
+// Keys are what a zone is signed with. DS is the record for the zone above.
+type Keys struct {
+	DS       string
+	dir      string
+	zsk, ksk string
+}
+
+// NewKeys makes keys for a zone by ldns.
+func NewKeys(tb testing.TB, apex string) Keys {
 	tb.Helper()
-	dir := Dir(tb)
-	origin := strings.TrimSuffix(z.Apex, ".")
-	if origin == "" {
-		origin = "."
-	}
-	run := func(program string, args ...string) string {
-		return strings.TrimSpace(Run(tb, Program{Name: program, Args: args, Dir: dir}))
-	}
-	zone := Write(tb, dir, "zone", z.Text)
-	zsk := run("ldns-keygen", "-a", "ECDSAP256SHA256", origin)
-	ksk := run("ldns-keygen", "-a", "ECDSAP256SHA256", "-k", origin)
-	args := []string{"-o", origin, "-f", "signed"}
+	k := Keys{dir: Dir(tb)}
+	k.zsk = k.run(tb, "ldns-keygen", "-a", "ECDSAP256SHA256", origin(apex))
+	k.ksk = k.run(tb, "ldns-keygen", "-a", "ECDSAP256SHA256", "-k", origin(apex))
+	k.DS = k.read(tb, k.ksk+".ds")
+	return k
+}
+
+// Sign signs a zone by ldns for four weeks.
+func (k Keys) Sign(tb testing.TB, z Zone, denial Denial) Zone {
+	tb.Helper()
+	zone := Write(tb, k.dir, "zone", z.Text)
+	args := []string{"-o", origin(z.Apex), "-f", "signed"}
 	if denial == NSEC3 {
 		args = append(args, "-n", "-t", "0") // RFC 9276, section 3.1
 	}
-	run("ldns-signzone", append(args, zone, zsk, ksk)...)
-	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return string(text)
+	k.run(tb, "ldns-signzone", append(args, zone, k.zsk, k.ksk)...)
+	return Zone{Apex: z.Apex, Text: k.read(tb, "signed")}
+}
+
+// Sign signs a zone with new keys and returns it with the DS record for the zone above.
+func Sign(tb testing.TB, z Zone, denial Denial) (signed Zone, ds string) {
+	tb.Helper()
+	k := NewKeys(tb, z.Apex)
+	return k.Sign(tb, z, denial), k.DS
+}
+
+func (k Keys) run(tb testing.TB, program string, args ...string) string {
+	tb.Helper()
+	return strings.TrimSpace(Run(tb, Program{Name: program, Args: args, Dir: k.dir}))
+}
+
+func (k Keys) read(tb testing.TB, name string) string {
+	tb.Helper()
+	text, err := os.ReadFile(filepath.Join(k.dir, name))
+	if err != nil {
+		tb.Fatal(err)
 	}
-	return Zone{Apex: z.Apex, Text: read("signed")}, read(ksk + ".ds")
+	return string(text)
 }

@@ -70,7 +70,7 @@ func TestForger(t *testing.T) {
 		t.Skip("SKIPPED with -short: the lab of validating resolvers takes half a minute")
 	}
 	s := forger(withoutProofs)
-	l := build(t, s, asServed)
+	l := build(t, s, minutes)
 	for i, at := range l.resolve(t) {
 		for _, q := range questions {
 			if !s.denies(q) && !q.plain || strings.Contains(q.name, "wild") || strings.Contains(q.name, "pool") {

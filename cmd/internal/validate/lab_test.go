@@ -28,7 +28,7 @@ var (
 )
 
 const (
-	topHead = "$ORIGIN %s\n$TTL 300\n@ SOA ns hostmaster 1 7200 900 1209600 60\n@ NS ns\nns A %s\n"
+	head = "$ORIGIN %s\n$TTL %d\n@ SOA ns hostmaster 1 7200 900 1209600 %[2]d\n@ NS ns\nns A %[3]s\n"
 
 	apex     = "shop.example."
 	wrongKey = "shop.example. IN DS 12345 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
@@ -36,52 +36,53 @@ const (
 
 // A lab is a namespace with a signed root and all that is below it.
 type lab struct {
+	ttl    int // of all that is not in testdata, in seconds
 	space  *peers.Space
 	anchor string // the DS record of the root
+
+	beside  string // the DS record of the other zone at the top level
+	topKeys peers.Keys
+	stopTop func()
 }
 
-// A link is how the zone that is judged hangs below its parent.
-type link int
-
-const (
-	asServed link = iota // with the DS records of its keys, or none
-	broken               // with the DS of another key
-)
-
-// build starts a subject, and around it the nameservers that lead to it.
-func build(t *testing.T, s subject, how link) *lab {
+// build starts a subject, and around it the nameservers that lead to it. Records live as long as ttl says, in seconds.
+func build(t *testing.T, s subject, ttl int) *lab {
 	t.Helper()
 	peers.Need(t, "nsd", "knotd", "named", "unbound", "kresd", "ldns-keygen", "ldns-signzone", "ip")
 	addresses := []netip.Addr{rootAddress.Addr(), topAddress.Addr(), subjectAddress.Addr(), belowAddress.Addr(), meshAddress.Addr(), behindForger.Addr()}
 	for i, a := 0, resolver.Addr(); i < len(resolvers); i, a = i+1, a.Next() {
 		addresses = append(addresses, a)
 	}
-	l := &lab{space: peers.NewSpace(t, addresses...)}
+	l := &lab{ttl: ttl, space: peers.NewSpace(t, addresses...)}
 
-	other, otherDS := peers.Sign(t, zoneAt("other.example.", belowAddress, "www A 192.0.2.100\n"), peers.NSEC)
-	secure, secureDS := peers.Sign(t, zoneAt("secure.shop.example.", belowAddress, "www A 192.0.2.101\n"), peers.NSEC3)
-	unsigned := zoneAt("unsigned.shop.example.", belowAddress, "www A 192.0.2.102\n")
+	other, otherDS := peers.Sign(t, l.zoneAt("other.example.", belowAddress, "www A 192.0.2.100\n"), peers.NSEC)
+	secure, secureDS := peers.Sign(t, l.zoneAt("secure.shop.example.", belowAddress, "www A 192.0.2.101\n"), peers.NSEC3)
+	unsigned := l.zoneAt("unsigned.shop.example.", belowAddress, "www A 192.0.2.102\n")
 	peers.StartNSD(t, l.space, belowAddress, []peers.Zone{other, secure, unsigned})
 
 	text, err := os.ReadFile("testdata/shop.example.zone")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.serve(t, l, peers.Zone{Apex: apex, Text: string(text) + secureDS})
-	ds := wrongKey
-	if how == asServed {
-		ds = l.delegationSigner(t, apex)
-	}
-	top, topDS := peers.Sign(t, zoneAt("example.", topAddress, "shop NS ns.shop\nns.shop A 10.53.0.3\nother NS ns.other\nns.other A 10.53.0.4\n"+ds+otherDS), peers.NSEC)
-	peers.StartKnot(t, l.space, topAddress, []peers.Zone{top}, "")
-	root, rootDS := peers.Sign(t, zoneAt(".", rootAddress, "example NS ns.example\nns.example A 10.53.0.2\n"+topDS), peers.NSEC)
+	s.serve(t, l, peers.Zone{Apex: apex, Text: strings.Replace(string(text), "$TTL 300", fmt.Sprintf("$TTL %d", ttl), 1) + secureDS})
+	l.beside, l.topKeys, l.stopTop = otherDS, peers.NewKeys(t, "example."), func() {}
+	l.delegate(t, l.delegationSigner(t, apex))
+	root, rootDS := peers.Sign(t, l.zoneAt(".", rootAddress, "example NS ns.example\nns.example A 10.53.0.2\n"+l.topKeys.DS), peers.NSEC)
 	peers.StartNSD(t, l.space, rootAddress, []peers.Zone{root})
 	l.anchor = strings.TrimSpace(rootDS)
 	return l
 }
 
-func zoneAt(apex string, at netip.AddrPort, records string) peers.Zone {
-	return peers.Zone{Apex: apex, Text: fmt.Sprintf(topHead, apex, at.Addr()) + records}
+// delegate has the top level vouch for the keys of the zone that is judged, and for no others.
+func (l *lab) delegate(t *testing.T, ds string) {
+	t.Helper()
+	l.stopTop()
+	z := l.zoneAt("example.", topAddress, "shop NS ns.shop\nns.shop A 10.53.0.3\nother NS ns.other\nns.other A 10.53.0.4\n"+l.beside+ds)
+	l.stopTop = peers.StartKnot(t, l.space, topAddress, []peers.Zone{l.topKeys.Sign(t, z, peers.NSEC)}, "")
+}
+
+func (l *lab) zoneAt(apex string, at netip.AddrPort, records string) peers.Zone {
+	return peers.Zone{Apex: apex, Text: fmt.Sprintf(head, apex, l.ttl, at.Addr()) + records}
 }
 
 // ask sends a query from within the namespace. TCP follows where UDP truncates.

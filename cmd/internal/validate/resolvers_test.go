@@ -48,6 +48,7 @@ func startUnbound(t *testing.T, l *lab, at netip.AddrPort, modules, more string)
   qname-minimisation: yes
   aggressive-nsec: yes
   val-log-level: 2
+  val-bogus-ttl: 1
 %[6]sremote-control:
   control-enable: no
 `, at.Addr(), dir, peers.Write(t, dir, "hints", hints), peers.Write(t, dir, "anchor", l.anchor+"\n"), modules, more)
@@ -73,6 +74,7 @@ func startKnotResolver(t *testing.T, l *lab, at netip.AddrPort) {
 net.listen('%[1]s', 53, {kind = 'dns'})
 net.outgoing_v4('%[1]s')
 cache.open(10 * MB, 'lmdb://%[2]s')
+cache.min_ttl(0)
 modules.unload('ta_update')
 modules.unload('ta_signal_query')
 modules.unload('priming')

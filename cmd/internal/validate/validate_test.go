@@ -3,6 +3,7 @@
 package validate_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/cmd/internal/peers"
 )
 
 // A question is what a resolver is asked, and what it must say.
@@ -23,6 +26,8 @@ type question struct {
 	denied bool // the answer is a denial, or ends with one
 	plain  bool // it comes from a zone that is not signed
 }
+
+const minutes = 300 // seconds, longer than a test
 
 const some = -1 // of a count: whatever it is
 
@@ -88,7 +93,7 @@ func TestValidation(t *testing.T) {
 	}
 	for _, s := range subjects {
 		t.Run(s.name, func(t *testing.T) {
-			l := build(t, s, asServed)
+			l := build(t, s, minutes)
 			l.judge(t, s)
 		})
 	}
@@ -163,7 +168,8 @@ func TestWrongKey(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED with -short: the lab of validating resolvers takes half a minute")
 	}
-	l := build(t, subjects[0], broken)
+	l := build(t, subjects[0], minutes)
+	l.delegate(t, wrongKey)
 	for i, at := range l.resolve(t) {
 		for _, q := range questions {
 			m, err := l.ask(at, q.name, q.qtype)
@@ -176,6 +182,36 @@ func TestWrongKey(t *testing.T) {
 		m, err := l.ask(at, "www.other.example.", dns.TypeA)
 		if err != nil || m.Rcode != dns.RcodeSuccess || !m.AuthenticatedData {
 			t.Errorf("%s: the zone beside it: %v, %v, want it secure", resolvers[i].name, m, err)
+		}
+	}
+}
+
+// TestDelv has delv validate what those that sign online say, without a resolver between.
+func TestDelv(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED with -short: the lab of validating resolvers takes half a minute")
+	}
+	peers.Need(t, "delv")
+	for _, s := range subjects {
+		if !s.compact {
+			continue
+		}
+		l := build(t, s, minutes)
+		dir, anchors := peers.Dir(t), ""
+		for line := range strings.Lines(l.delegationSigner(t, apex)) {
+			f := strings.Fields(line) // owner, TTL, IN, DS, key tag, algorithm, digest type, digest
+			anchors += fmt.Sprintf("trust-anchors { %s static-ds %s %s %s %q; };\n", f[0], f[4], f[5], f[6], f[7])
+		}
+		file := peers.Write(t, dir, "anchors", anchors)
+		for _, q := range questions {
+			if q.plain || !s.denies(q) || !q.denied && !strings.Contains(q.name, "wild") {
+				continue // one program for each question takes long
+			}
+			args := []string{"@" + subjectAddress.Addr().String(), "-a", file, "+root=" + apex, "-q", q.name, "-t", dns.Type(q.qtype).String()}
+			out := peers.Run(t, peers.Program{Name: "delv", Args: args, Dir: dir, Space: l.space})
+			if !strings.Contains(out, "fully validated") || strings.Contains(out, "negative response") != (q.count == 0) {
+				t.Errorf("%s: %s: delv %s prints\n%s", s.name, q.why, strings.Join(args, " "), out)
+			}
 		}
 	}
 }
