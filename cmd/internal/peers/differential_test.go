@@ -28,7 +28,7 @@ import (
 var update = flag.Bool("update", false, "write docs/differences.md")
 
 const (
-	queries = 24_000 // at least; all names with all types are more
+	queries = 40_000 // at least; all names are asked for in all types, and again
 	askers  = 4      // at the same time
 	shown   = 12     // differences without an explanation that a failure shows
 )
@@ -49,6 +49,7 @@ type zone struct {
 // A comparer asks all servers the same and keeps what it found.
 type comparer struct {
 	servers []served // ours is the first
+	zones   []string // their apexes
 
 	mu          sync.Mutex
 	counts      []map[string]int  // how often each rule explains something, by server
@@ -76,6 +77,9 @@ func TestDifferences(t *testing.T) {
 	}
 	served := readZones(t, apexes)
 	c := &comparer{servers: serve(t, served), unexplained: map[string]string{}}
+	for _, z := range served {
+		c.zones = append(c.zones, z.Apex)
+	}
 	for range rules {
 		c.counts, c.outvoted, c.examples = append(c.counts, map[string]int{}), append(c.outvoted, 0), append(c.examples, "")
 	}
@@ -99,16 +103,28 @@ func readZones(t *testing.T, apexes []string) []zone {
 		if denial, ok := signed[apex]; ok {
 			z.Zone, _ = peers.Sign(t, z.Zone, denial)
 		}
-		world, err := parse([]zone{z})
-		if err != nil {
+		if _, err := parse([]zone{z}); err != nil {
 			first, _, _ := strings.Cut(err.Error(), "\n")
 			t.Logf("SKIPPED: zone %s: %s", apex, first)
 			continue
 		}
-		z.records = world.Zones[0].Records
+		z.records = records(t, z.Zone)
 		loaded = append(loaded, z)
 	}
 	return loaded
+}
+
+// records reads a zone by the DNS library.
+func records(t *testing.T, z peers.Zone) (rrs []dns.RR) {
+	t.Helper()
+	parser := dns.NewZoneParser(strings.NewReader(z.Text), z.Apex, "")
+	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
+		rrs = append(rrs, rr)
+	}
+	if err := parser.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return rrs
 }
 
 func parse(served []zone) (*zones.World, error) {
@@ -269,7 +285,7 @@ func (c *comparer) report(t *testing.T) {
 			text += fmt.Sprintf(" %s %d", s.name, c.counts[i][s.name])
 		}
 		t.Logf("%-28s%s; of two or more at once %d; for example %s", r.name, text, c.outvoted[i], c.examples[i])
-		if total == 0 {
+		if zone := needs[r.name]; total == 0 && (zone == "" || slices.Contains(c.zones, zone)) {
 			t.Errorf("rule %q explains nothing", r.name)
 		}
 	}
@@ -306,6 +322,9 @@ func (c *comparer) document(t *testing.T) {
 			if c.counts[i][s.name] > 0 {
 				who = append(who, s.name)
 			}
+		}
+		if len(who) == 0 {
+			continue
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | `%s` |\n", r.name, strings.Join(who, ", "), r.reason, strings.ReplaceAll(c.examples[i], "|", `\|`))
 	}

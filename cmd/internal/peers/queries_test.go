@@ -104,7 +104,7 @@ func generate(worlds []zone, count int, seed uint64) []query {
 			}
 		}
 	}
-	return queries
+	return append(queries, query{name: "big.example.test.", qtype: dns.TypeTXT, ad: true}) // AD with truncation is rare
 }
 
 // addAround adds a name of the zone, those above it, and some below them.

@@ -11,13 +11,14 @@ import (
 
 // The rules stand in the order in which they are tried. Each has to explain something, and takes as little as it can.
 var rules = []rule{
-	{"partial", "A truncated answer holds no records at all: a client that asks again over TCP has no use for some (RFC 2181, section 9). The others fill it up.", partialAnswer},
+	{"partial", "A truncated answer holds no records at all: a client that asks again over TCP has no use for some (RFC 2181, section 9), nor for the response code of what an alias leads to. The others fill it up.", partialAnswer},
 	{"bulk", "Records are packed ahead, so names in their data and owners of glue are not compressed (RFC 1035, section 4.1.4 leaves it to the server). An answer may not fit where that of the others does, and is truncated; over TCP it says the same.", notCompressed},
-	{"truncated", "BIND takes a name for another one where its case differs, and so compresses less of the answer to a question in mixed case (RFC 4343, section 4.1 leaves it open).", theirsTruncated},
+	{"truncated", "The others need TCP for what they add to the answer, and BIND sooner: it takes a name for another one where its case differs, and so compresses less of the answer to a question in mixed case (RFC 4343, section 4.1 leaves it open).", theirsTruncated},
 	{"cd", "The CD bit is copied into the answer (RFC 4035, section 3.1.6). NSD and Knot DNS clear it.", copiedCD},
-	{"any", "ANY is answered by one HINFO record in place of all (RFC 8482, section 4.2). The others give all records, and need TCP where these are many.", minimalANY},
+	{"ad", "BIND sets AD in a truncated answer if the question had it. RFC 4035, section 3.1.6 wants all records in it to be authentic.", truncatedAD},
+	{"any", "ANY is answered by one HINFO record in place of all (RFC 8482, section 4.2), or by the alias of the name. The others give all records, and need TCP where these are many; NSD and Knot DNS follow an alias that a DNAME makes.", minimalANY},
 	{"sibling", "Of the glue in other delegations of the zone nothing is given (RFC 9471, section 3.2: it should be).", siblingGlue},
-	{"optional", "Addresses of the names in NS, MX, SRV, SVCB and HTTPS records are left out unless they are glue: they are of use only if they are at hand (RFC 1034, section 4.3.2, step 6).", optionalAddresses},
+	{"optional", "Addresses (and signatures of them) of the names in NS, MX, SRV, SVCB and HTTPS records are left out unless they are glue: they are of use only if they are at hand (RFC 1034, section 4.3.2, step 6).", optionalAddresses},
 	{"glue", "All glue below a delegation is given, or TC is set (RFC 9471, section 3.1). The others leave out what does not fit.", missingGlue},
 	{"ds", "A zone without signatures gives its DS records in a referral as well, under DO; RFC 4035, section 3.1.4 speaks of signed zones only. The others leave them out.", unsignedDS},
 	{"soa", "BIND gives the SOA of a denial a TTL of 0 if an SOA was asked for. RFC 2308, section 3 knows no such exception.", zeroSOA},
@@ -25,7 +26,20 @@ var rules = []rule{
 	{"length", "A chain of aliases is followed for 9 records by Meridian, 5 by Knot DNS and 11 by BIND, which then says SERVFAIL. A resolver asks again (RFC 1034, section 3.6.2).", longChain},
 	{"loop", "Where aliases form a loop, it is given once round. BIND adds SERVFAIL (RFC 1034, section 3.6.2 wants that signalled, by whoever follows the aliases for a client).", loop},
 	{"undelegated", "The DS of a zone that is served beside the zone above, which does not delegate it, is denied by the zone itself. The others ask the zone above.", undelegated},
+	{"signatures", "RRSIG is answered by signatures of one type (RFC 8482, section 7 has the same for ANY). The others give all.", fewSignatures},
+	{"cut", "BIND answers the NSEC at a delegation, the others refer to it. RFC 4035, section 3.1.4 wants the latter.", nsecAtCut},
+	{"room", "Knot DNS leaves the SOA of a denial out where it does not fit behind an alias, without TC (RFC 2181, section 9).", missingSOA},
+	{"overflow", "Where the name that a DNAME makes is too long, the answer is YXDOMAIN (RFC 6672, section 2.2). Knot DNS says NXDOMAIN.", overflow},
+	{"star", "The owner of a DNAME is what the zone says. Knot DNS puts the name of the question in its place if its first label is an asterisk (RFC 6672, section 3.3).", wildcardDNAME},
+	{"proofs", "The proof for a wildcard is given as RFC 5155, section 7.2 and RFC 4035, section 3.1.3 want it. NSD adds a record where the wildcard itself is asked for, Knot DNS leaves it out for NSEC.", wildcardProof},
+	{"hashes", "The owner of an NSEC3 record is no name of the zone (RFC 5155, section 7.2.8). NSD takes it for one that encloses others.", hashedOwner},
 	{"alias", "An alias is followed for NSEC and RRSIG as for any type but CNAME (RFC 1034, section 4.3.2, step 3a). Knot DNS and BIND answer them from the alias itself, as is right in a signed zone (RFC 4035, section 2.5).", aliasNSEC},
+}
+
+// needs are the zones without which a rule has nothing to explain.
+var needs = map[string]string{
+	"signatures": "nsec.test.", "cut": "nsec.test.", "proofs": "nsec.test.", "hashes": "nsec3.test.",
+	"room": "dname.test.", "overflow": "dname.test.", "star": "dname.test.",
 }
 
 func copiedCD(d *difference) bool {
@@ -36,20 +50,29 @@ func copiedCD(d *difference) bool {
 	return true
 }
 
-func minimalANY(d *difference) bool {
-	ours := d.ours.sections[inAnswer]
-	if d.query.qtype != dns.TypeANY || len(ours) != 1 || parseRecord(ours[0]).rrtype != "hinfo" || len(d.theirs.sections[inAnswer]) == 0 && !d.theirs.tc {
+func truncatedAD(d *difference) bool {
+	if d.peer != "BIND" || !d.query.ad || !d.theirs.tc || d.theirs.echo != strings.Replace(d.ours.echo, "ad=false", "ad=true", 1) {
 		return false
 	}
-	d.theirs.sections, d.theirs.tc = d.ours.sections, d.ours.tc
+	d.theirs.echo = d.ours.echo
+	return true
+}
+
+func minimalANY(d *difference) bool {
+	ours := d.ours.sections[inAnswer]
+	minimal := len(ours.keep(func(r record) bool { return slices.Contains([]string{"hinfo", "cname", "dname", "rrsig"}, r.rrtype) })) == len(ours)
+	if d.query.qtype != dns.TypeANY || len(ours) == 0 || !minimal || len(d.theirs.sections[inAnswer]) == 0 && !d.theirs.tc {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode, d.theirs.tc = d.ours.sections, d.ours.rcode, d.ours.tc
 	return true
 }
 
 func partialAnswer(d *difference) bool {
-	if !d.ours.tc || !d.theirs.tc || len(d.ours.all()) > 0 || len(d.theirs.all()) == 0 {
+	if !d.ours.tc || !d.theirs.tc || len(d.ours.all()) > 0 || len(d.theirs.all()) == 0 && d.ours.rcode == d.theirs.rcode {
 		return false
 	}
-	d.theirs.sections = [3]recordSet{}
+	d.theirs.sections, d.theirs.rcode = [3]recordSet{}, d.ours.rcode
 	return true
 }
 
@@ -62,7 +85,8 @@ func notCompressed(d *difference) bool {
 }
 
 func theirsTruncated(d *difference) bool {
-	if d.peer != "BIND" || d.ours.tc || !d.theirs.tc || d.query.qtype == dns.TypeANY || d.query.name == strings.ToLower(d.query.name) {
+	mixed := d.peer == "BIND" && d.query.name != strings.ToLower(d.query.name)
+	if d.ours.tc || !d.theirs.tc || d.query.qtype == dns.TypeANY || d.wholeTheirs.size <= d.query.limit() && !mixed {
 		return false
 	}
 	d.theirs = d.wholeTheirs.clone()
@@ -85,7 +109,7 @@ func siblingGlue(d *difference) bool {
 func optionalAddresses(d *difference) bool {
 	cut := referral(d.theirs)
 	optional := d.theirs.sections[inAdditional].minus(d.ours.sections[inAdditional]).keep(func(r record) bool {
-		return (r.rrtype == "a" || r.rrtype == "aaaa") && (cut == "" || !dns.IsSubDomain(cut, r.owner))
+		return r.isAddress() && (cut == "" || !dns.IsSubDomain(cut, r.owner))
 	})
 	if len(optional) == 0 {
 		return false
@@ -94,10 +118,16 @@ func optionalAddresses(d *difference) bool {
 	return true
 }
 
-// referral returns the name at which an answer refers to others; empty where it does not.
+// isAddress reports whether a record is one, or the signature of one.
+func (r record) isAddress() bool {
+	covered, _, _ := strings.Cut(r.data, " ")
+	return r.rrtype == "a" || r.rrtype == "aaaa" || r.rrtype == "rrsig" && (covered == "A" || covered == "AAAA")
+}
+
+// referral returns the name at which an answer, or the alias in it, refers to others; empty where it does not.
 func referral(a *answer) string {
 	for _, text := range a.sections[inAuthority] {
-		if r := parseRecord(text); r.rrtype == "ns" && !a.aa {
+		if r := parseRecord(text); r.rrtype == "ns" {
 			return r.owner
 		}
 	}
@@ -124,17 +154,34 @@ func unsignedDS(d *difference) bool {
 	return true
 }
 
-func zeroSOA(d *difference) bool {
-	ours, theirs := d.ours.sections[inAuthority], d.theirs.sections[inAuthority]
-	if d.peer != "BIND" || d.query.qtype != dns.TypeSOA || len(ours) != 1 || len(theirs) != 1 {
+func missingSOA(d *difference) bool {
+	missing := d.ours.sections[inAuthority].minus(d.theirs.sections[inAuthority])
+	if d.peer != "Knot" || d.wholeOurs == nil || len(missing) != 1 || parseRecord(missing[0]).rrtype != "soa" || len(d.theirs.sections[inAnswer]) == 0 {
 		return false
 	}
-	a, b := parseRecord(ours[0]), parseRecord(theirs[0])
-	if a.owner != b.owner || a.data != b.data || b.ttl != "0" {
-		return false
-	}
-	d.theirs.sections[inAuthority] = ours
+	d.ours.sections[inAuthority] = d.ours.sections[inAuthority].minus(missing)
 	return true
+}
+
+func zeroSOA(d *difference) bool {
+	if d.peer != "BIND" || d.query.qtype != dns.TypeSOA {
+		return false
+	}
+	ttl, changed := "", false
+	for _, text := range d.ours.sections[inAuthority] {
+		if r := parseRecord(text); r.rrtype == "soa" {
+			ttl = r.ttl
+		}
+	}
+	theirs := slices.Clone(d.theirs.sections[inAuthority])
+	for i, text := range theirs {
+		if r := parseRecord(text); r.ttl == "0" && ttl != "" {
+			theirs[i], changed = strings.Replace(text, "\t0\t", "\t"+ttl+"\t", 1), true
+		}
+	}
+	slices.Sort(theirs)
+	d.theirs.sections[inAuthority] = theirs
+	return changed
 }
 
 // chain follows the aliases of an answer and returns their records and where they lead.
@@ -155,8 +202,9 @@ func (a *answer) chain(qname string) (aliases recordSet, last string) {
 // acrossZones ends the other's chain where ours ends, if that is where another zone begins.
 func acrossZones(d *difference) bool {
 	aliases, last := d.ours.chain(d.query.name)
-	if len(aliases) == 0 || len(aliases) != len(d.ours.sections[inAnswer]) || len(d.ours.all()) != len(aliases) ||
-		len(d.ours.sections[inAnswer].minus(d.theirs.sections[inAnswer])) > 0 || apexOf(last) == apexOf(parseRecord(aliases[len(aliases)-1]).owner) {
+	only := d.ours.all().keep(func(r record) bool { return r.rrtype != "cname" && r.rrtype != "dname" && r.rrtype != "rrsig" })
+	if len(aliases) == 0 || len(only) > 0 || len(d.ours.sections[inAnswer].minus(d.theirs.sections[inAnswer])) > 0 ||
+		apexOf(last) == apexOf(parseRecord(aliases[len(aliases)-1]).owner) {
 		return false
 	}
 	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
@@ -209,4 +257,62 @@ func aliasNSEC(d *difference) bool {
 	}
 	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
 	return true
+}
+
+func fewSignatures(d *difference) bool {
+	ours := d.ours.sections[inAnswer]
+	if d.query.qtype != dns.TypeRRSIG || len(ours) == 0 || len(ours.minus(d.theirs.sections[inAnswer])) > 0 && !d.theirs.tc {
+		return false
+	}
+	d.theirs.sections, d.theirs.tc = d.ours.sections, d.ours.tc
+	return true
+}
+
+func nsecAtCut(d *difference) bool {
+	if d.peer != "BIND" || d.query.qtype != dns.TypeNSEC || d.ours.aa || !d.theirs.aa || !strings.EqualFold(referral(d.ours), d.query.name) {
+		return false
+	}
+	d.theirs.sections, d.theirs.aa = d.ours.sections, false
+	return true
+}
+
+func overflow(d *difference) bool {
+	if d.peer != "Knot" || d.ours.rcode != dns.RcodeYXDomain || d.theirs.rcode != dns.RcodeNameError {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
+	return true
+}
+
+func wildcardDNAME(d *difference) bool {
+	if d.peer != "Knot" || !strings.HasSuffix(strings.ToLower(d.query.name), ".*.wild.dname.test.") {
+		return false
+	}
+	d.theirs.sections, d.theirs.rcode = d.ours.sections, d.ours.rcode
+	return true
+}
+
+func hashedOwner(d *difference) bool {
+	const hash = 32 // letters and digits of SHA-1
+	name := strings.ToLower(d.query.name)
+	hashed := slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return len(label) == hash })
+	if d.peer != "NSD" || !hashed || !strings.HasSuffix(name, ".nsec3.test.") || !d.query.do {
+		return false
+	}
+	d.theirs.sections = d.ours.sections
+	return true
+}
+
+func wildcardProof(d *difference) bool {
+	ours, theirs := d.ours.sections[inAuthority], d.theirs.sections[inAuthority]
+	extra := theirs.minus(ours)
+	switch {
+	case d.peer == "NSD" && strings.HasPrefix(d.query.name, "*.") && len(extra) == 2 && len(ours.minus(theirs)) == 0:
+		d.theirs.sections[inAuthority] = ours
+		return true
+	case d.peer == "Knot" && d.query.qtype == dns.TypeNSEC && len(theirs) == 0 && len(ours) == 2:
+		d.ours.sections[inAuthority] = theirs
+		return true
+	}
+	return false
 }
