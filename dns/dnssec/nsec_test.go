@@ -61,6 +61,11 @@ func TestNextNames(t *testing.T) {
 			if size <= 253 != (next[0] == 1 && next[1] == 0) {
 				t.Errorf("%d bytes: next %s", size, TextName(next))
 			}
+			short := append([]byte{3, 'a', 'b', 'c'}, longName(size-4, fill, apex)...)
+			beside := AppendNextBeside(nil, short, apex)
+			if nameLength(beside) != len(beside) || CompareNames(short, beside) >= 0 || size < maxName != (beside[0] == 4) {
+				t.Errorf("%d bytes with a short first label: beside % x", size, beside)
+			}
 		}
 	}
 }

@@ -221,7 +221,8 @@ func (s *State) checkNew(keys []KeyState) error {
 		for _, other := range all {
 			if other.Algorithm != k.Algorithm {
 				return fmt.Errorf("key %d is of %s, the zone's keys are of %s: the algorithm can't be changed by a roll; "+
-					"leave the chain of trust (delete-ds, remove) and introduce the new keys", k.Tag, AlgorithmName(k.Algorithm), AlgorithmName(other.Algorithm))
+					"leave the chain of trust (delete-ds, remove) and introduce the new keys",
+					k.Tag, AlgorithmName(k.Algorithm), AlgorithmName(other.Algorithm))
 			}
 			if other.Tag == k.Tag {
 				return fmt.Errorf("key %d has the tag of another: make a new one", k.Tag)

@@ -188,12 +188,39 @@ func TestTimelines(t *testing.T) {
 				Limits: &Limits{TTLs: TTLs{DNSKEY: 60, Zone: 60, DS: 60}, Silence: time.Hour, ParentSilence: time.Hour}}, []KeyState{ksk1}, "", "steady"},
 			row{minute, Event{Kind: RollZSK, Keys: []KeyState{zsk2}}, []KeyState{ksk1}, "", "zsk-publish: " + wait("the TTL of DNSKEY", 5*hour+minute)},
 		), "ksk1:pka zsk1:pdL zsk2:p"},
+		{"a lower TTL counts, the larger has passed", append(introduced(ksk1, zsk1),
+			row{hour, Event{Kind: Configure, Nodes: []string{"use1", "aps1"}, Parents: []string{"a.parent", "b.parent"},
+				Limits: &Limits{TTLs: TTLs{DNSKEY: 60, Zone: 60, DS: 60}, Silence: time.Hour, ParentSilence: time.Hour}}, []KeyState{ksk1}, "", "steady"},
+			row{2*hour + minute, Event{}, []KeyState{ksk1}, "", "steady"},
+			row{minute, Event{Kind: RollZSK, Keys: []KeyState{zsk2}}, []KeyState{ksk1}, "", "zsk-publish: " + wait("the TTL of DNSKEY", 6*hour+3*minute)},
+		), "ksk1:pka zsk1:pdL zsk2:p"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			if got := uses(play(t, tt.rows)); got != tt.uses {
 				t.Errorf("keys %s, want %s", got, tt.uses)
 			}
 		})
+	}
+}
+
+// What the parent is seen to give counts where it is more than assumed, and a server seen for the first time counts from then.
+func TestParentTTL(t *testing.T) {
+	s := play(t, append(introduced(ksk1, zsk1), row{hour, Event{Kind: DeleteDS}, nil, "", "delete: " + wait("the TTL of DS", 28*hour+10*minute)}))
+	now := day0.Add(6 * time.Hour)
+	for _, e := range []Event{
+		{Kind: Configure, Nodes: []string{"use1"}, Parents: []string{"c.parent"}, Limits: &timelineLimits},
+		{Kind: Reported, Node: "use1", Generation: s.Generation},
+		{Kind: SeenDS, Server: "c.parent", DS: ds(t, ksk1), TTL: 172800},
+		{Kind: Configure, Nodes: []string{"use1"}, Parents: []string{"d.parent"}, Limits: &timelineLimits},
+		{Kind: SeenDS, Server: "d.parent"},
+	} {
+		var err error
+		if s, err = s.Step(now, e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := describe(s), "delete: "+wait("the TTL of DS", 54*hour+10*minute); got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 

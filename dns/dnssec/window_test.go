@@ -44,6 +44,7 @@ func TestWindowSpread(t *testing.T) {
 	const owners = 20_000
 	differ := 0
 	var perDay [8]int
+	var early, late int // gaps below 95 % and above 105 % of half the validity
 	for i := range owners {
 		owner := wire(t, name(i))
 		one, _, renew := Window(owner, day0, DefaultValidity)
@@ -52,9 +53,20 @@ func TestWindowSpread(t *testing.T) {
 			differ++
 		}
 		perDay[int(renew.Sub(day0)/(24*time.Hour))]++
+		_, _, after := Window(owner, renew, DefaultValidity)
+		switch gap := after.Sub(renew); {
+		case gap < DefaultValidity*475/1000:
+			early++
+		case gap > DefaultValidity*525/1000:
+			late++
+		}
 	}
 	if want := owners * 5 / (7 * 24 * 60); differ > 3*want || differ == 0 {
 		t.Errorf("%d of %d owners have two windows within 5 min, want about %d", differ, owners, want)
+	}
+	// The difference of two jitters of 5 % is beyond 5 % in a quarter of all cases.
+	if early < owners/10 || early > owners/6 || late < owners/10 || late > owners/6 {
+		t.Errorf("%d of %d renewals come early, %d late, want an eighth each", early, owners, late)
 	}
 	for day, n := range perDay[:6] { // the seventh has less, the eighth the late ones
 		if n < owners/7*9/10 || n > owners/7*11/10 {

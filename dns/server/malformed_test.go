@@ -186,7 +186,7 @@ func exchangeTCP(conn net.Conn, b []byte) ([]byte, error) {
 // behaves is answered meanwhile.
 func TestManyBadClients(t *testing.T) {
 	const each = 20
-	r := run(t, Config{TCP: TCPLimits{PerClient: 1000}})
+	r := run(t, Config{Limits: Limits{PerClient: 1000, PerNetwork: 1000}})
 	big := framed(t, 1, "big.example.com.", dns.TypeTXT, 0)
 	noise, err := hex.DecodeString("160301020001000ffeff") // a TLS greeting, which is a long message that never comes
 	if err != nil {

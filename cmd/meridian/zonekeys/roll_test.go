@@ -139,7 +139,7 @@ func byBIND(t *testing.T, dir string, now time.Time) []dns.RR {
 	if err := os.WriteFile(file, []byte(plainZone), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"-S", "-K", dir, "-o", "example.", "-s", "20200101000000", "-e", "20480101000000", "-f", file + ".signed", file}
+	args := []string{"-S", "-K", dir, "-d", filepath.Dir(file), "-o", "example.", "-s", "20200101000000", "-e", "20480101000000", "-f", file + ".signed", file}
 	keys, err := Load(dir, "")
 	if err != nil {
 		t.Fatal(err)
@@ -303,6 +303,12 @@ func TestRollSaysWhatIsWrong(t *testing.T) {
 			s.resign()
 			s.zone[slices.IndexFunc(s.zone, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })].(*dns.SOA).Serial++
 		}, fmt.Sprintf("nameserver ns: SOA: signature by key %d: dns: bad signature", state.Keys[1].Tag)},
+		{"a signature by a key that is not published", func() {
+			s.resign()
+			sig := dns.Copy(s.zone[slices.IndexFunc(s.zone, func(rr dns.RR) bool { sig, ok := rr.(*dns.RRSIG); return ok && sig.TypeCovered == dns.TypeSOA })]).(*dns.RRSIG)
+			sig.KeyTag = 1
+			s.zone = append(s.zone, sig)
+		}, "nameserver ns: SOA: signed by key 1, which is not published"},
 		{"signatures of long ago", func() { s.now = s.now.Add(15 * 24 * time.Hour) }, "nameserver ns: DNSKEY: the signature by key"},
 	} {
 		tt.do()
@@ -361,6 +367,30 @@ func TestFilesRefused(t *testing.T) {
 	}
 	if _, err := LoadState(dir, "example.", begin); err == nil || !strings.HasSuffix(err.Error(), "is of zone other., not example.") {
 		t.Errorf("state of another zone: %v", err)
+	}
+}
+
+func TestDuring(t *testing.T) {
+	early, late := begin.Add(-time.Hour), begin.Add(time.Hour)
+	for _, tt := range []struct {
+		why                        string
+		from, to, wantFrom, wantTo time.Time
+		on                         bool
+	}{
+		{"begins", time.Time{}, time.Time{}, begin, time.Time{}, true},
+		{"goes on", early, time.Time{}, early, time.Time{}, true},
+		{"goes on past its end in the file", early, late, early, time.Time{}, true},
+		{"begins again", early, begin, begin, time.Time{}, true},
+		{"begins before its time in the file", late, time.Time{}, begin, time.Time{}, true},
+		{"ends", early, time.Time{}, early, begin, false},
+		{"ends before its time in the file", early, late, early, begin, false},
+		{"ended before", early, early, early, early, false},
+		{"never begins", late, time.Time{}, time.Time{}, time.Time{}, false},
+	} {
+		during(&tt.from, &tt.to, tt.on, begin)
+		if tt.from != tt.wantFrom || tt.to != tt.wantTo {
+			t.Errorf("%s: from %v to %v, want %v, %v", tt.why, tt.from, tt.to, tt.wantFrom, tt.wantTo)
+		}
 	}
 }
 
