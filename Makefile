@@ -4,7 +4,7 @@ GO ?= go
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: test quick unit race browser lint-deploy soak bench docs deps build
+.PHONY: test quick unit race browser lint-deploy soak bench microbench bench-deps docs deps build
 
 # Quick checks first. Each step says how long it took.
 test: deps quick unit race browser lint-deploy
@@ -38,7 +38,19 @@ lint-deploy:
 soak:
 	@.ci/soak
 
-bench:
+# The cost of an answer beside that of other nameservers, which make bench-deps installs; ROUNDS, LOADS and BENCHFLAGS
+# choose (bin/bench -h). It takes ten minutes.
+ROUNDS ?= 5
+LOADS ?= mix,geo,weighted,failover,flood,events,records
+bench: build
+	$(GO) build -o bin/bench ./cmd/internal/bench
+	@bin/bench -meridian bin/meridian -rounds $(ROUNDS) -loads "$(LOADS)" $(BENCHFLAGS)
+
+bench-deps:
+	@.ci/bench-deps
+
+# The cost of single functions.
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./dns/wire ./zones ./geo ./health
 
 docs:

@@ -67,6 +67,7 @@ var house = []room{
 	{"cmd/internal/wan", tests, []string{"*"}, "the virtual network carries real edges in tests"},
 	{"cmd/internal/peers", tests, []string{"*"}, "the nameservers of others run beside ours in tests"},
 	{"cmd/internal/validate", tests, []string{"*"}, "validating resolvers judge the real program"},
+	{"cmd/internal/bench", top, nil, "it measures the program as its users start it, and knows no package of it"},
 	{"cmd/internal/pki", edge, []string{"geo", "health"}, "certificates say who a node is"},
 	{"cmd/internal/house", tests, nil, ""},
 	{"deploy", top, nil, "examples are data"},
