@@ -167,7 +167,7 @@ func (b *bench) disturbOnce(s *server, p *process, l *load, e event) (tally, err
 	seed := rand.Uint64()
 	var undo func() error
 	done := make(chan error, 1)
-	r := run{to: s.to, streams: []stream{{from: client1, queries: l.draw(seed)}}, warm: warm, measure: eventTime, seed: seed, cpu: generatorCPU, nice: b.nice}
+	r := run{to: s.to, streams: []stream{{from: client1, queries: l.draw(seed)}}, warm: warm, measure: eventTime, seed: seed, cpu: generatorCPU}
 	r.begin = func() {
 		go func() {
 			var err error

@@ -55,7 +55,6 @@ type run struct {
 	warm, measure time.Duration
 	seed          uint64
 	cpu           int    // that the generator stays on; -1: any
-	nice          int    // of its thread
 	begin, end    func() // called around the measured time, while the load goes on; nil: nothing
 }
 
@@ -78,11 +77,6 @@ func (r run) spin() ([]tally, error) {
 		set.Set(r.cpu)
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
 			return nil, fmt.Errorf("generator: cpu %d: %w", r.cpu, err)
-		}
-	}
-	if r.nice != 0 {
-		if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), r.nice); err != nil {
-			return nil, fmt.Errorf("generator: nice %d: %w", r.nice, err)
 		}
 	}
 	clients := make([]*client, len(r.streams))

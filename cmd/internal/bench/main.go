@@ -55,7 +55,6 @@ func compareAll() error {
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
 	flag.DurationVar(&b.seconds, "time", 1500*time.Millisecond, "of full load, for each server and round")
 	flag.BoolVar(&b.signed, "dnssec", false, "measure signed answers too, and flood a signed zone")
-	flag.IntVar(&b.nice, "nice", 0, "of servers and generator; -10 keeps other work on the machine out of the figures, and needs root")
 	flag.StringVar(&b.city, "city", "", "a city database in MaxMind's format; without one, one is made up")
 	flag.Parse()
 	b.only = strings.Split(only, ",")

@@ -22,16 +22,13 @@ type process struct {
 	begun   time.Time
 }
 
-// launch starts a command on the given CPU (-1: any) with a priority (0: as this program). What it says goes to the file dir/name.log.
-func launch(dir, name string, cpu, priority int, argv []string) (*process, error) {
+// launch starts a command on the given CPU (-1: any). What it says goes to the file dir/name.log.
+func launch(dir, name string, cpu int, argv []string) (*process, error) {
 	log, err := os.OpenFile(filepath.Join(dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	if priority != 0 {
-		argv = append([]string{"nice", "-n", strconv.Itoa(priority)}, argv...)
-	}
 	if cpu >= 0 {
 		argv = append([]string{"taskset", "-c", strconv.Itoa(cpu)}, argv...)
 	}

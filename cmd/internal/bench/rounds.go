@@ -32,7 +32,6 @@ type bench struct {
 	rounds  int
 	seconds time.Duration // at full load, for each server and round
 	signed  bool
-	nice    int      // of servers and generator
 	only    []string // servers to compare with; empty: all
 	endpoints
 	city   string
@@ -224,7 +223,6 @@ func (b *bench) serve(name string, w world, l *load) (*server, *process, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	s.nice = b.nice
 	probe := newQuery(l.shares[0].name(rand.New(rand.NewPCG(0, 0)))+"."+apex, typeA, plain, positive)
 	p, err := s.start(serverCPU, probe)
 	return s, p, err
@@ -233,7 +231,7 @@ func (b *bench) serve(name string, w world, l *load) (*server, *process, error) 
 // load runs the generator and returns what the server spent in the measured time.
 func (b *bench) load(p *process, r run) (tallies []tally, spent usage, err error) {
 	pids := p.tree()
-	r.cpu, r.nice = generatorCPU, b.nice
+	r.cpu = generatorCPU
 	var before usage
 	r.begin = func() { before = usageOf(pids) }
 	r.end = func() { spent = usageOf(pids).minus(before) }

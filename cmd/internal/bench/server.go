@@ -20,14 +20,13 @@ type server struct {
 	dir  string
 	to   netip.AddrPort
 	api  string // Meridian's
-	nice int
 }
 
 const readyWithin = 120 * time.Second
 
 // start starts the server on a CPU (-1: any) and waits until it answers the query.
 func (s *server) start(cpu int, probe query) (*process, error) {
-	p, err := launch(s.dir, s.name, cpu, s.nice, s.argv)
+	p, err := launch(s.dir, s.name, cpu, s.argv)
 	if err != nil {
 		return nil, err
 	}
