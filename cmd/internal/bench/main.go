@@ -50,6 +50,7 @@ func compareAll() error {
 	b := &bench{}
 	var names, only string
 	flag.StringVar(&b.program, "meridian", "bin/meridian", "the program under test")
+	flag.StringVar(&b.before, "before", "", "another build of it, that has its turn in each round too")
 	flag.StringVar(&names, "loads", defaultLoads, "what is measured, of "+strings.Join(append(loadNames(), specials...), ", "))
 	flag.StringVar(&only, "peers", "gdnsd,knot,nsd", "which other nameservers are asked, if they are installed")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
@@ -64,6 +65,11 @@ func compareAll() error {
 	}
 	if b.program, err = filepath.Abs(b.program); err != nil {
 		return err
+	}
+	if b.before != "" {
+		if b.before, err = filepath.Abs(b.before); err != nil {
+			return err
+		}
 	}
 	if b.self, err = os.Executable(); err != nil {
 		return err

@@ -27,6 +27,7 @@ var (
 // A bench runs loads and keeps what it measured.
 type bench struct {
 	program string // Meridian's
+	before  string // an earlier Meridian; empty: none
 	self    string // this program, for the floor
 	dir     string // for everything, removed at the end
 	rounds  int
@@ -64,6 +65,9 @@ func (b *bench) servers(others []string) []string {
 			b.absent = append(b.absent, name)
 		}
 	}
+	if b.before != "" {
+		names = append(names, "before")
+	}
 	return append(names, "meridian")
 }
 
@@ -75,14 +79,18 @@ func (b *bench) prepare(name string, w world) (*server, error) {
 	}
 	w.city, w.health = b.city, b.endpoints.address
 	switch name {
-	case "meridian":
+	case "meridian", "before":
 		if !w.byCity {
 			w.city = "" // the embedded countries
 		}
-		return meridian(b.program, dir, w)
+		s, err := meridian(b.program, dir, w)
+		if name == "before" && err == nil {
+			s.name, s.argv[0] = name, b.before
+		}
+		return s, err
 	case "floor":
 		at, err := freePort()
-		return &server{name: name, dir: dir, argv: []string{b.self, "floor", at.String()}, to: at}, err
+		return &server{name: name, dir: dir, argv: []string{"env", "GODEBUG=asyncpreemptoff=1", b.self, "floor", at.String()}, to: at}, err
 	}
 	return newPeer(name, dir, w)
 }
