@@ -3,6 +3,7 @@ package server
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/cpu"
 
@@ -41,11 +42,12 @@ const (
 	dropPerNetwork                    // as many connections of this client's network as allowed
 	dropEvicted                       // idle longest when another client needed the place
 	dropMaintain                      // as many requests about zones as allowed: answered as without Config.Maintain
+	dropUnsigned                      // no signature could be made in time
 	dropProtocol                      // what HTTP or QUIC carried is no query as their RFCs want it
 )
 
 var dropNames = [...]string{"short", "response", "source_port", "panic", "send", "slow_client", "slow_query",
-	"connections", "connections_per_client", "connections_per_network", "evicted", "maintain", "protocol"}
+	"connections", "connections_per_client", "connections_per_network", "evicted", "maintain", "unsigned", "protocol"}
 
 // queryTypes are the types that are counted each by itself, by number. The others are other: clients may ask for any of
 // 65536, and must not make as many time series.
@@ -89,6 +91,9 @@ type counters struct {
 	_         cpu.CacheLinePad
 }
 
+// lineCounters fill a cache line. Memory in whole lines begins with one, so that two workers' tallies share none.
+const lineCounters = int(unsafe.Sizeof(cpu.CacheLinePad{}) / unsafe.Sizeof(atomic.Uint64{}))
+
 // A tally counts answers by the numbers of a plan's counters.
 type tally struct {
 	plan   *zones.Plan
@@ -97,9 +102,53 @@ type tally struct {
 
 func (c *counters) drop(reason dropReason) { c.drops[reason].Add(1) }
 
+// A burst is what was counted since it was last published: an atomic addition costs as much as the rest of the counting,
+// and most queries of a batch are alike. The zero burst is empty.
+type burst struct {
+	received, sent uint64
+	types, rcodes  streak
+}
+
+// A streak is how often the same was counted in succession.
+type streak struct {
+	at    int
+	count uint64
+}
+
+func (s *streak) add(counts []atomic.Uint64, at int) {
+	if at != s.at {
+		s.publish(counts)
+		s.at = at
+	}
+	s.count++
+}
+
+func (s *streak) publish(counts []atomic.Uint64) {
+	if s.count > 0 {
+		counts[s.at].Add(s.count)
+		s.count = 0
+	}
+}
+
+// publish adds what b has counted and empties it.
+func (c *counters) publish(b *burst) {
+	c.received.Add(b.received)
+	c.sent.Add(b.sent)
+	b.received, b.sent = 0, 0
+	b.types.publish(c.types[:])
+	b.rcodes.publish(c.rcodes[:])
+}
+
 // count counts a query that wire.Answer has seen.
 func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) {
-	c.received.Add(uint64(received))
+	var b burst
+	c.countIn(&b, s, o, received, sent)
+	c.publish(&b)
+}
+
+// countIn is count, but what b holds is to be published later.
+func (c *counters) countIn(b *burst, s *zones.Snapshot, o wire.Outcome, received, sent int) {
+	b.received += uint64(received)
 	switch o.Drop {
 	case wire.DropShort:
 		c.drop(dropShort)
@@ -108,11 +157,11 @@ func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) 
 		c.drop(dropResponse)
 		return
 	}
-	c.types[typeIndex(o.Type)].Add(1)
+	b.types.add(c.types[:], typeIndex(o.Type))
 	if sent > 0 {
-		c.rcodes[o.RCode].Add(1)
+		b.rcodes.add(c.rcodes[:], int(o.RCode))
 	}
-	c.sent.Add(uint64(sent))
+	b.sent += uint64(sent)
 	if o.Truncated {
 		c.truncated.Add(1)
 	}
@@ -173,7 +222,8 @@ func (l *ledger) open(t transport) *counters {
 
 // turn begins a new tally for a worker, whose goroutine calls it.
 func (l *ledger) turn(c *counters, plan *zones.Plan) *tally {
-	t := &tally{plan, make([]atomic.Uint64, len(plan.Counters))}
+	n := len(plan.Counters)
+	t := &tally{plan, make([]atomic.Uint64, n, (n+lineCounters-1)/lineCounters*lineCounters)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.answers.Load().addTo(l.past)

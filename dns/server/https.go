@@ -143,8 +143,11 @@ func (h *web) conversation(r *http.Request) *conversation {
 	if err != nil {
 		panic(err) // net/http has it from the connection
 	}
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return &conversation{transport: transportHTTPS, from: plainAddress(from), to: localOf(local), limit: wire.MaxMessage, tls: r.TLS}
+	c := &conversation{transport: transportHTTPS, from: plainAddress(from), limit: wire.MaxMessage, tls: r.TLS}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
+		c.to = addressOf(local)
+	}
+	return c
 }
 
 // readQuery takes the query out of a request (RFC 8484, section 4.1).

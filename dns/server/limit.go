@@ -47,6 +47,7 @@ const (
 type limiter struct {
 	_        cpu.CacheLinePad
 	counters *counters
+	burst    burst      // what was counted since publish
 	table    *rrl.Table // nil: no bound
 	enforce  bool
 	demand   bool // BADCOOKIE under load
@@ -56,6 +57,7 @@ type limiter struct {
 	now     int64 // ns since the server began
 	request wire.Request
 	id      *wire.Identity
+	scratch wire.Scratch
 
 	recorder Recorder       // nil: none
 	wall     time.Time      // now
@@ -89,13 +91,19 @@ func (l *limiter) begin(s *Server, full bool) {
 	} else {
 		l.busy /= 2
 	}
-	l.request = wire.Request{Limit: wire.MaxUDP, Now: uint32(now.Unix()), RequireCookie: l.demand && l.loaded()}
+	l.request = wire.Request{
+		Limit: wire.MaxUDP, Now: uint32(now.Unix()), RequireCookie: l.demand && l.loaded(), Signer: s.config.Signing.Signer, Scratch: &l.scratch,
+	}
 }
+
+// publish shows what was counted to those who read the counters.
+func (l *limiter) publish() { l.counters.publish(&l.burst) }
 
 func (l *limiter) loaded() bool { return l.busy >= busyBatches || l.now-l.over < overFor }
 
-// reply appends the answer to a query to dst, and counts it. Nothing is appended if there is to be none.
-func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort, random uint32) []byte {
+// reply appends the answer to a query to dst, and counts it. Nothing is appended if there is to be none. Pending: signatures are
+// missing, and nothing was counted.
+func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort, random uint32) (_ []byte, pending bool) {
 	r := &l.request
 	r.Query, r.Source, r.Random = query, from.Addr(), random
 	answer, outcome := wire.Answer(dst, s, l.id, r)
@@ -104,10 +112,22 @@ func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.
 			answer = l.limit(action, answer, &outcome, s)
 		}
 	}
-	l.counters.count(s, outcome, len(query), len(answer))
+	if outcome.Pending && len(answer) > 0 && !outcome.Truncated {
+		return dst, true
+	}
+	l.counters.countIn(&l.burst, s, outcome, len(query), len(answer))
 	if l.recorder != nil {
 		l.recorder.Record(transportNames[transportUDP], from, l.to, l.wall, query, answer)
 	}
+	return answer, false
+}
+
+// truncated appends an answer without records: the client is to come by TCP.
+func (l *limiter) truncated(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort) []byte {
+	r := l.request
+	r.Query, r.Source, r.Truncate = query, from.Addr(), true
+	answer, outcome := wire.Answer(dst, s, l.id, &r)
+	l.counters.countIn(&l.burst, s, outcome, len(query), len(answer))
 	return answer
 }
 

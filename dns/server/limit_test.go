@@ -55,7 +55,7 @@ func (l *limiter) replies(t *testing.T, s *Server, query []byte, n int) string {
 	published := snapshot(t, toEurope)
 	var b strings.Builder
 	for range n {
-		answer := l.reply(nil, published, query, client, 0)
+		answer, _ := l.reply(nil, published, query, client, 0)
 		var m dns.Msg
 		switch err := m.Unpack(answer); {
 		case len(answer) == 0:

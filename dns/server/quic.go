@@ -156,7 +156,7 @@ func (s *Server) serveQUIC(conn *quic.Conn, who *session) {
 // (section 4.3.3).
 func (s *Server) answerStream(conn *quic.Conn, st *quic.Stream, who *session) {
 	query, fault := s.readStream(st)
-	c := conversation{transport: transportQUIC, from: who.from, to: localOf(conn.LocalAddr()), limit: wire.MaxMessage}
+	c := conversation{transport: transportQUIC, from: who.from, to: s.localOf(conn), limit: wire.MaxMessage}
 	switch fault {
 	case faultNone:
 	case faultProtocol:

@@ -30,8 +30,15 @@ func (r *streamRecorder) Record(protocol string, from, to netip.AddrPort, at tim
 	r.recorder.Record(protocol, from, to, at, query, answer)
 }
 
-// localOf returns the address of our own end of a connection.
-func localOf(local net.Addr) netip.AddrPort {
+// localOf returns the address of our own end of a connection, if somebody records it.
+func (s *Server) localOf(conn interface{ LocalAddr() net.Addr }) netip.AddrPort {
+	if s.recorder == nil {
+		return netip.AddrPort{}
+	}
+	return addressOf(conn.LocalAddr())
+}
+
+func addressOf(local net.Addr) netip.AddrPort {
 	switch a := local.(type) {
 	case *net.TCPAddr:
 		return plainAddress(a.AddrPort())

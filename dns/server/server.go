@@ -49,6 +49,7 @@ type Config struct {
 	// dns/wire, as does a request for which Limits has no room. Nil: all are left to it.
 	Maintain func(ctx context.Context, r Request) (handled bool)
 
+	Signing    Signing
 	UDPWorkers int // threads for each address; default GOMAXPROCS
 	Limits     Limits
 
@@ -97,6 +98,8 @@ func (c *Config) withDefaults() Config {
 	l.Write = cmp.Or(l.Write, 5*time.Second)
 	l.Maintain = cmp.Or(l.Maintain, 16)
 	l.MaintainPerClient = cmp.Or(l.MaintainPerClient, 4)
+	d.Signing.Rate = cmp.Or(d.Signing.Rate, 4000)
+	d.Signing.PerNetwork = cmp.Or(d.Signing.PerNetwork, 500)
 	d.RRL.Mode = cmp.Or(d.RRL.Mode, RateLog)
 	if d.RRL.Limits.Rate == 0 {
 		d.RRL.Limits = rrl.Default()
@@ -122,6 +125,8 @@ type Server struct {
 	attempts atomic.Int64 // QUIC connections whose handshake is not done
 	clients  clients
 	maintain slots
+	unsigned chan later // over UDP, whose signatures are missing
+	budget   budget     // of signatures
 	recorder *streamRecorder
 
 	ending   context.Context // ends when Close begins
@@ -163,6 +168,8 @@ func newServer(config Config) *Server {
 	s.identity.Store(&s.config.Identity)
 	s.recorder = newStreamRecorder(&s.config)
 	s.ending, s.end = context.WithCancel(context.Background())
+	s.unsigned = make(chan later, signQueue)
+	s.budget.init(s.config.Signing, s.began)
 	s.clients.init(s.config.Limits)
 	s.maintain.init(s.config.Limits.Maintain, s.config.Limits.MaintainPerClient)
 	s.dot = s.tlsConfig("dot")
@@ -203,6 +210,11 @@ func (s *Server) Serve() {
 			s.workers.Go(func() { s.accept(b.tcp, transportTCP, s.serveTCP) })
 			for _, w := range b.udp {
 				s.workers.Go(func() { w.serve(s) })
+			}
+		}
+		if s.config.Signing.Signer != nil {
+			for range max(1, s.config.UDPWorkers/2) {
+				s.workers.Go(s.signUDP)
 			}
 		}
 		for _, l := range s.tls {

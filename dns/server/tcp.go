@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/wire"
@@ -76,6 +77,7 @@ type stream struct {
 	client  conversation
 	writing sync.Mutex     // whoever has it sends whole messages
 	apart   sync.WaitGroup // goroutines that answer a query each while the connection goes on
+	signing atomic.Int32   // of them that sign
 }
 
 // converse answers the queries of one connection until the client ends it, is too slow, or sends what is no query. All
@@ -83,7 +85,7 @@ type stream struct {
 // whose answer takes its time is answered apart, and later ones overtake it (section 7).
 func (s *Server) converse(conn net.Conn, who *session, state *tls.ConnectionState) {
 	st := &stream{server: s, conn: conn, session: who}
-	st.client = conversation{transport: who.transport, from: who.from, to: localOf(conn.LocalAddr()), limit: wire.MaxMessage, tls: state}
+	st.client = conversation{transport: who.transport, from: who.from, to: s.localOf(conn), limit: wire.MaxMessage, tls: state}
 	if st.run() {
 		st.apart.Wait() // the client has ended or is idle: what is on its way is still sent
 	} else {
@@ -135,11 +137,36 @@ func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
 		return out, true
 	}
 	start := len(out)
-	out, ok = s.answer(append(out, 0, 0), query, &st.client)
-	if ok {
-		binary.BigEndian.PutUint16(out[start:], uint16(len(out)-start-lengthSize))
+	answered, ok, pending := s.answerBy(s.config.Signing.Signer, append(out, 0, 0), query, &st.client, false)
+	switch {
+	case pending && !st.signApart(query):
+		return out, false
+	case pending:
+		return out, true
+	case ok:
+		binary.BigEndian.PutUint16(answered[start:], uint16(len(answered)-start-lengthSize))
 	}
-	return out, ok
+	return answered, ok
+}
+
+// signApart answers a query whose signatures are missing while the connection goes on. It reports false where as many wait as may.
+func (st *stream) signApart(query []byte) bool {
+	s, client, query := st.server, st.client, append([]byte(nil), query...)
+	if st.signing.Add(1) > int32(s.config.Limits.InFlight) {
+		st.signing.Add(-1)
+		s.shared[client.transport].drop(dropUnsigned)
+		return false
+	}
+	s.clients.begin(st.session)
+	st.apart.Go(func() {
+		defer s.clients.finish(st.session)
+		defer st.signing.Add(-1)
+		answer, ok := s.answer(nil, query, &client)
+		if !ok || st.write(appendFramed(nil, answer)) != nil {
+			st.session.end()
+		}
+	})
+	return true
 }
 
 // upkeep answers a request beside the queries of the connection. How many of them there are at once is bounded by

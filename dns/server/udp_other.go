@@ -75,7 +75,19 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		return
 	}
 	w.limiter.begin(s, false)
-	answer := w.limiter.reply(w.answers[:0], s.config.Snapshot(), query, client, rand.Uint32())
+	snapshot := s.config.Snapshot()
+	answer, pending := w.limiter.reply(w.answers[:0], snapshot, query, client, rand.Uint32())
+	if pending {
+		reply := func(b []byte) error {
+			_, err := w.conn.WriteToUDPAddrPort(b, from)
+			return err
+		}
+		if s.signLater(later{append([]byte(nil), query...), client, w.limiter.to, reply}) {
+			return
+		}
+		answer = w.limiter.truncated(w.answers[:0], snapshot, query, client)
+	}
+	w.limiter.publish()
 	if len(answer) == 0 {
 		return
 	}

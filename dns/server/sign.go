@@ -1,0 +1,117 @@
+package server
+
+import (
+	"crypto/rand"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/meridian-gslb/meridian/dns/rrl"
+	"github.com/meridian-gslb/meridian/dns/wire"
+)
+
+// A Signing has the signatures of the zones that we sign.
+type Signing struct {
+	// Signer knows the signatures that are there. Nil: no zone is signed by us.
+	Signer wire.Signer
+	// Maker returns a Signer that makes what is not there, as long as allow says that it may.
+	Maker func(allow func() bool) wire.Signer
+
+	// What questions may make us sign, above what is signed ahead: signatures a second for each processor, default 4000; of them
+	// for one network (IPv4 /24, IPv6 /56), default 500. Over that, an answer over UDP is truncated, so that the client comes by TCP,
+	// and one over a stream waits, at most for signPatience, and is left out then.
+	Rate       int
+	PerNetwork int
+}
+
+const (
+	// signQueue bounds the queries over UDP that wait to be signed.
+	signQueue = 256
+	// signPatience is how long a query of a stream waits for its turn.
+	signPatience = 2 * time.Second
+	signRetry    = 20 * time.Millisecond
+	// signPriority is that of the threads that sign for UDP: lower than that of the workers (setpriority(2)), so that whoever asks
+	// for names at random takes no time from the others.
+	signPriority = 10
+)
+
+// A later is a query over UDP whose answer is signed beside the worker that received it.
+type later struct {
+	query []byte
+	from  netip.AddrPort
+	to    netip.AddrPort
+	reply func(message []byte) error
+}
+
+// budget bounds the signatures that questions cause.
+type budget struct {
+	mu       sync.Mutex
+	rate     float64 // per second
+	left     float64
+	last     time.Time
+	networks *rrl.Table
+}
+
+func (b *budget) init(c Signing, now time.Time) {
+	b.rate = float64(c.Rate * runtime.GOMAXPROCS(0))
+	b.left, b.last = b.rate/10, now
+	limits := rrl.Default()
+	limits.Rate, limits.Slip, limits.Leak = c.PerNetwork, 0, 0
+	var seed [16]byte
+	rand.Read(seed[:]) // never fails
+	b.networks = rrl.New(limits, seed)
+}
+
+// take reports whether one more signature may be made for a client.
+func (b *budget) take(from netip.Addr, now time.Time, since time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = min(b.rate/10, b.left+b.rate*now.Sub(b.last).Seconds())
+	b.last = now
+	if b.left < 1 || b.networks.Judge(from, rrl.Answer, nil, int64(since)+1) != rrl.Pass {
+		return false
+	}
+	b.left--
+	return true
+}
+
+// allow is what a Maker asks before each signature for a client.
+func (s *Server) allow(from netip.Addr) func() bool {
+	return func() bool {
+		now := time.Now()
+		return s.budget.take(from, now, now.Sub(s.began))
+	}
+}
+
+// signLater has a query over UDP signed and answered beside the worker, and reports whether there is room for it.
+func (s *Server) signLater(l later) bool {
+	select {
+	case s.unsigned <- l:
+		return true
+	default:
+		return false
+	}
+}
+
+// signUDP answers the queries whose signatures are missing, until the server closes.
+func (s *Server) signUDP() {
+	runtime.LockOSThread() // the thread ends with the goroutine: its priority is not to be had by another
+	lowerPriority(signPriority)
+	var buffer [wire.MaxUDP]byte
+	for {
+		select {
+		case <-s.ending.Done():
+			return
+		case l := <-s.unsigned:
+			c := conversation{transport: transportUDP, from: l.from, to: l.to, limit: wire.MaxUDP}
+			answer, ok, pending := s.answerBy(s.config.Signing.Maker(s.allow(l.from.Addr())), buffer[:0], l.query, &c, false)
+			if pending {
+				answer, ok, _ = s.answerBy(nil, buffer[:0], l.query, &c, true)
+			}
+			if ok {
+				s.countUnsent(transportUDP, l.reply(answer))
+			}
+		}
+	}
+}
