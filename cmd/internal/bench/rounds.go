@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 )
@@ -95,6 +94,16 @@ func (b *bench) prepare(name string, w world) (*server, error) {
 	return newPeer(name, dir, w)
 }
 
+// discard removes a server's files, unless something did not run: then they may say why.
+func (b *bench) discard(s *server) {
+	if len(b.failed) > 0 {
+		return
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		b.fail(s.name, err)
+	}
+}
+
 // fail notes that something did not run.
 func (b *bench) fail(what string, err error) {
 	fmt.Fprintf(os.Stderr, "bench: %s: %v\n", what, err)
@@ -137,9 +146,7 @@ func (b *bench) round(l *load, names []string, round int) (figures []figure) {
 	defer func() {
 		for _, c := range contenders {
 			c.process.stop()
-			if err := os.RemoveAll(c.server.dir); len(b.failed) == 0 && err != nil {
-				b.fail(c.name, err)
-			}
+			b.discard(c.server)
 		}
 	}()
 	for _, name := range names {
@@ -270,9 +277,7 @@ func (b *bench) ready(title string, zones []bigZone) *table {
 				spread("%.0f", column(all, func(r readiness) float64 { return float64(r.now) / 1024 })),
 				spread("%.0f", column(all, func(r readiness) float64 { return float64(r.peak) / 1024 })), fmt.Sprint(len(all)))
 		}
-		if err := os.RemoveAll(filepath.Clean(s.dir)); err != nil {
-			b.fail(title, err)
-		}
+		b.discard(s)
 	}
 	return t
 }
