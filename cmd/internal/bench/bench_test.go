@@ -197,7 +197,7 @@ func TestDraw(t *testing.T) {
 // The zone file and its numbers are what queries for it expect.
 func TestBigZone(t *testing.T) {
 	dir := t.TempDir()
-	for _, z := range append(oneBigZone(3), manyZones(3)...) {
+	for _, z := range append(oneBigZone(6), manyZones(3)...) {
 		if err := z.write(dir); err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func meridian(program, dir string, w world) (*server, error) {
 		return nil, err
 	}
 	for _, z := range w.zones {
-		if err := z.write(filepath.Join(dir, "world", "zones")); err != nil {
+		if err := z.write(filepath.Join(dir, "world")); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +131,7 @@ func zonesText(zones []bigZone) string {
 	var b strings.Builder
 	b.WriteString("zones:\n")
 	for _, z := range zones {
-		fmt.Fprintf(&b, "  %s: {file: zones/%s}\n", z.apex, z.file())
+		fmt.Fprintf(&b, "  %s: {file: %s}\n", z.apex, z.file())
 	}
 	return b.String()
 }
