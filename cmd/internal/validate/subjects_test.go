@@ -38,6 +38,10 @@ var subjects = []subject{
 		peers.StartNSD(t, l.space, subjectAddress, []peers.Zone{z})
 	}},
 	{name: "Meridian without keys", serve: meridian("", "")},
+	{name: "Meridian", signed: true, compact: true, serve: meridian(
+		"    dnssec: {algorithm: ECDSAP256SHA256}\n", "}\ndns: {keys: keys", "key make shop.example --dir keys")},
+	{name: "Meridian with NSEC of others", signed: true, serve: presigned(peers.NSEC)},
+	{name: "Meridian with NSEC3 of others", signed: true, serve: presigned(peers.NSEC3)},
 }
 
 const knotOnline = `policy:
@@ -58,7 +62,11 @@ listen: {dns: ["10.53.0.3:53"], gossip: "10.53.0.5:7946"}
 keys: {gossip: keys/gossip.key, certificate: keys/lab.crt, key: keys/lab.key, ca: keys/ca.crt%s}
 `
 
-const worldFile = `regions: {here: {coordinates: [0, 0]}}
+const static = `regions: {here: {coordinates: [0, 0]}}
+zones: {shop.example: {file: shop.example.zone}}
+`
+
+const steering = `regions: {here: {coordinates: [0, 0]}}
 pools:
   api:
     policy: weighted
@@ -76,20 +84,33 @@ zones:
 // such keys are made.
 func meridian(zone, keys string, before ...string) func(t *testing.T, l *lab, z peers.Zone) {
 	return func(t *testing.T, l *lab, z peers.Zone) {
-		dir := peers.Dir(t)
-		program := filepath.Join(dir, "meridian")
-		if out, err := exec.Command("go", "build", "-o", program, "../../meridian").CombinedOutput(); err != nil {
-			t.Fatalf("go build: %v\n%s", err, out)
-		}
-		for _, args := range append([]string{"ca init --dir keys --cluster lab", "ca issue lab --dir keys --region here --roles dns"}, before...) {
-			peers.Run(t, peers.Program{Name: program, Args: strings.Fields(args), Dir: dir})
-		}
-		peers.Run(t, peers.Program{Name: "mkdir", Args: []string{"world"}, Dir: dir})
-		peers.Write(t, dir, "world/world.yaml", worldFile+zone)
-		peers.Write(t, dir, "world/shop.example.zone", steered.ReplaceAllString(z.Text, ""))
-		peers.Write(t, dir, "node.yaml", fmt.Sprintf(nodeFile, keys))
-		peers.Start(t, peers.Program{Name: program, Args: strings.Fields("serve --config node.yaml"), Dir: dir, Space: l.space, Address: subjectAddress})
+		startMeridian(t, l, steering+zone, steered.ReplaceAllString(z.Text, ""), keys, before...)
 	}
+}
+
+// presigned starts the real program with a zone that was signed before, and steers nothing.
+func presigned(kind peers.Denial) func(t *testing.T, l *lab, z peers.Zone) {
+	return func(t *testing.T, l *lab, z peers.Zone) {
+		signed, _ := peers.Sign(t, z, kind)
+		startMeridian(t, l, static, signed.Text, "")
+	}
+}
+
+func startMeridian(t *testing.T, l *lab, world, zone, keys string, before ...string) {
+	t.Helper()
+	dir := peers.Dir(t)
+	program := filepath.Join(dir, "meridian")
+	if out, err := exec.Command("go", "build", "-o", program, "../../meridian").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for _, args := range append([]string{"ca init --dir keys --cluster lab", "ca issue lab --dir keys --region here --roles dns"}, before...) {
+		peers.Run(t, peers.Program{Name: program, Args: strings.Fields(args), Dir: dir})
+	}
+	peers.Run(t, peers.Program{Name: "mkdir", Args: []string{"world"}, Dir: dir})
+	peers.Write(t, dir, "world/world.yaml", world)
+	peers.Write(t, dir, "world/shop.example.zone", zone)
+	peers.Write(t, dir, "node.yaml", fmt.Sprintf(nodeFile, keys))
+	peers.Start(t, peers.Program{Name: program, Args: strings.Fields("serve --config node.yaml"), Dir: dir, Space: l.space, Address: subjectAddress})
 }
 
 var steered = regexp.MustCompile(`(?m)^.*; steered$`)

@@ -48,6 +48,10 @@ func (h *Host) openDNS() error {
 		}
 		cfg.Recorder = func() server.Recorder { return h.tap.Recorder() }
 	}
+	if err := h.openSigning(); err != nil {
+		return err
+	}
+	cfg.Signing = server.Signing{Signer: h.signer, Maker: h.signer.Maker}
 	h.dns, err = server.Listen(cfg)
 	return err
 }

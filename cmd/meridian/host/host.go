@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/dns/signer"
 	"github.com/meridian-gslb/meridian/dns/tap"
 	"github.com/meridian-gslb/meridian/gateway"
 	"github.com/meridian-gslb/meridian/gateway/route"
@@ -63,6 +64,9 @@ type Host struct {
 	prober  *probe.Runner
 	replica *replica.Replica
 	dns     *server.Server
+	signer  *signer.Signer
+	keys    map[string]string // what is known of the keys of each zone that is to be signed, by apex in wire format
+	rekey   chan struct{}     // the keys are to be looked at
 	tap     *tap.Tap
 	gateway *gateway.Gateway
 	api     *dashboard.Server
@@ -103,7 +107,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		ctx: ctx,
 		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(), journal: newJournal(),
 		events: make(chan func(time.Time), eventQueue),
-		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), onEvents: o.Events,
+		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), rekey: make(chan struct{}, 1), onEvents: o.Events,
 	}
 	h.metrics = newMetrics(h.registry, h)
 	defer func() {
@@ -146,6 +150,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if h.dns != nil {
 		h.done.Go(h.dns.Serve)
 		h.done.Go(func() { h.countAnswers(ctx) })
+		h.done.Go(func() { h.runKeys(ctx) })
 	}
 	if h.certificate != nil {
 		h.done.Go(func() { h.certificate.run(ctx) })
@@ -235,6 +240,9 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	}
 	if r.Snapshot != nil {
 		h.snapshot.Store(r.Snapshot)
+		if h.signer != nil {
+			h.signer.Published(r.Snapshot)
+		}
 	}
 	if r.PushPull != nil {
 		h.pushPull.Store(&r.PushPull)
@@ -314,6 +322,10 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 	}
 	h.refusal.Store(nil)
 	h.world.Store(plan.World)
+	select {
+	case h.rekey <- struct{}{}:
+	default: // they will be looked at
+	}
 	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
 	if reloaded {
 		select {
@@ -375,6 +387,9 @@ func (h *Host) Close() error {
 	}
 	if h.dns != nil {
 		h.dns.Close()
+	}
+	if h.signer != nil { // nobody asks it any more
+		h.signer.Close()
 	}
 	if h.tap != nil { // nobody records any more
 		h.tap.Close()

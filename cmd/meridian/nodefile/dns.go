@@ -17,6 +17,7 @@ type Nameserver struct {
 	Rate      rrl.Limits
 	Tap       Tap
 	QueryLog  QueryLog
+	Keys      string // directory; empty: none
 }
 
 // A Tap is where samples go as dnstap: a socket, a file, or nowhere.
@@ -54,6 +55,7 @@ type dnsKeys struct {
 	rrl       rateKeys
 	tap       strict.At[Tap]
 	log       QueryLog
+	keys      string
 }
 
 type rateKeys struct {
@@ -108,13 +110,15 @@ var dnsObject = strict.Object[dnsKeys]{
 	strict.Optional("rrl", "the bound on answers over UDP", "{}", rateObject.Type("a rate limit"), func(d *dnsKeys) *rateKeys { return &d.rrl }),
 	strict.Optional("tap", "where samples of answers go as dnstap: a socket or a file", "", strict.Placed(tapObject.Type("a tap")),
 		func(d *dnsKeys) *strict.At[Tap] { return &d.tap }),
+	strict.Optional("keys", "directory with the DNSSEC keys of zones, from `meridian key make` or in BIND's format; private files have the mode 0600", "", path,
+		func(d *dnsKeys) *string { return &d.keys }),
 	strict.Optional("query_log", "where samples of answers go as lines of JSON", "", queryLogObject.Type("a log"), func(d *dnsKeys) *QueryLog { return &d.log }),
 }
 
 // nameserver reads the section for a node of a name. abs makes a path absolute.
 func (d *dnsKeys) nameserver(name string, abs func(string) string, report *strict.Report) Nameserver {
 	n := Nameserver{
-		NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits, Tap: d.tap.Value, QueryLog: d.log,
+		NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits, Tap: d.tap.Value, QueryLog: d.log, Keys: abs(d.keys),
 	}
 	if d.tap.Given() && (n.Tap.Socket == "") == (n.Tap.File == "") {
 		report.Add(d.tap.Position, "dns: tap: want a socket or a file, one of the two")
