@@ -54,14 +54,17 @@ type entry struct {
 
 // Add places every address of p that no longer prefix covers. Of equal prefixes the last one wins.
 // A prefix inside special-purpose space is ignored: no client is placed by it. It errs if p is not a valid, masked prefix.
-func (b *Builder) Add(p netip.Prefix, place Place) error {
+func (b *Builder) Add(p netip.Prefix, place Place) error { return b.AddID(p, b.Intern(place)) }
+
+// AddID is Add with a place that Intern has returned.
+func (b *Builder) AddID(p netip.Prefix, place PlaceID) error {
 	if !p.IsValid() || p != p.Masked() {
 		return fmt.Errorf("geo: prefix %v: not valid or bits set past its length", p)
 	}
 	if special, ok := SpecialPrefix(p.Addr()); ok && special.Bits() <= p.Bits() {
 		return nil
 	}
-	family, e := newEntry(p, uint32(b.intern(place)))
+	family, e := newEntry(p, uint32(place))
 	b.entries[family] = append(b.entries[family], e)
 	return nil
 }
@@ -70,7 +73,8 @@ func newEntry(p netip.Prefix, value uint32) (family int, e entry) {
 	return familyOf(p.Addr()), entry{keyOf(p.Addr()), value, uint8(p.Bits())}
 }
 
-func (b *Builder) intern(place Place) PlaceID {
+// Intern returns the number that a place has in the table, which costs more than all else about an address.
+func (b *Builder) Intern(place Place) PlaceID {
 	if b.ids == nil {
 		b.places = []Place{Unknown: {}, Special: {}}
 		b.ids = map[Place]PlaceID{{}: Unknown}
@@ -86,7 +90,7 @@ func (b *Builder) intern(place Place) PlaceID {
 
 // Build returns the table of all that was added. The Builder may be used on.
 func (b *Builder) Build() *Table {
-	b.intern(Place{})
+	b.Intern(Place{})
 	if !b.special {
 		b.special = true
 		for _, p := range specialPrefixes {

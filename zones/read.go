@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"hash"
 	"io"
 	"slices"
 	"strings"
@@ -28,6 +29,7 @@ type Reader struct {
 	loader  *Loader
 	file    master.Reader
 	builder static.Builder
+	sum     hash.Hash
 
 	// Of the zone that is being read:
 	zone  *Zone
@@ -96,9 +98,13 @@ func ReadZone(apex, name string, file io.Reader, steer []Steer) (Zone, error) {
 
 // read reads a file of about some size, and reports whether it makes a zone.
 func (r *Reader) read(file io.Reader, size int64) bool {
-	sum := sha256.New()
-	r.zone.Static = r.build(io.TeeReader(file, sum), int(min(size, maxZoneFile)/bytesPerName))
-	r.zone.digest = health.Hash64(binary.BigEndian.Uint64(sum.Sum(nil)))
+	if r.sum == nil {
+		r.sum = sha256.New()
+	}
+	r.sum.Reset()
+	r.zone.Static = r.build(io.TeeReader(file, r.sum), int(min(size, maxZoneFile)/bytesPerName))
+	var digest [sha256.Size]byte
+	r.zone.digest = health.Hash64(binary.BigEndian.Uint64(r.sum.Sum(digest[:0])))
 	return r.zone.Static != nil
 }
 

@@ -75,7 +75,7 @@ func loadBytes(data []byte) error {
 		return err
 	}
 	var b geo.Builder
-	return merge([]*file{f}, b.Add)
+	return addAll(&b, []*file{f})
 }
 
 func TestDamageNeverPanics(t *testing.T) {

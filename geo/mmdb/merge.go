@@ -24,12 +24,13 @@ func (c *cursor) advance() error {
 	return err
 }
 
-// merge calls add for each prefix that any of the files has, with what all of them know of it.
+// merge calls one for each prefix of which one file knows, by the numbers of the file and of its place, and several for each of
+// which more do, with what all of them know of it.
 //
 // Longest prefix match over these is right for networks of any sizes: say that p is the longest prefix of any
 // file around an address. Every other file's network around that address then holds p, so p's place has it.
 // The networks of one file do not overlap, so each file has at most one network open at a time.
-func merge(files []*file, add func(netip.Prefix, geo.Place) error) error {
+func merge(files []*file, one func(p netip.Prefix, file, place int) error, several func(netip.Prefix, geo.Place) error) error {
 	cursors := make([]cursor, len(files))
 	for i, f := range files {
 		next, stop := iter.Pull2(f.networks())
@@ -44,7 +45,7 @@ func merge(files []*file, add func(netip.Prefix, geo.Place) error) error {
 		if !ok {
 			return nil
 		}
-		var place geo.Place
+		knowing, last := 0, 0
 		for i := range cursors {
 			c := &cursors[i]
 			if c.more && c.head.prefix == p {
@@ -54,13 +55,30 @@ func merge(files []*file, add func(netip.Prefix, geo.Place) error) error {
 				}
 			}
 			if c.in = c.in && c.open.prefix.Contains(p.Addr()); c.in {
-				place = refine(place, c.file.places[c.open.place])
+				knowing++
+				last = i
 			}
 		}
-		if err := add(p, place); err != nil {
+		var err error
+		if knowing == 1 {
+			err = one(p, last, cursors[last].open.place)
+		} else {
+			err = several(p, together(cursors))
+		}
+		if err != nil {
 			return err
 		}
 	}
+}
+
+// together returns what the files that have the prefix at hand know of it.
+func together(cursors []cursor) (place geo.Place) {
+	for i := range cursors {
+		if c := &cursors[i]; c.in {
+			place = refine(place, c.file.places[c.open.place])
+		}
+	}
+	return place
 }
 
 // earliest returns the first prefix to come: by family, then by address, then the one that holds the others.

@@ -67,8 +67,7 @@ func Read(paths []string) (*geo.Table, []Info, error) {
 
 func tableOf(files []*file) (*geo.Table, []Info, error) {
 	var b geo.Builder
-	err := merge(files, func(p netip.Prefix, place geo.Place) error { return b.Add(p, complete(place)) })
-	if err != nil {
+	if err := addAll(&b, files); err != nil {
 		return nil, nil, err
 	}
 	infos := make([]Info, len(files))
@@ -76,6 +75,27 @@ func tableOf(files []*file) (*geo.Table, []Info, error) {
 		infos[i] = f.info
 	}
 	return b.Build(), infos, nil
+}
+
+// addAll adds what the files know. Most networks are of few places, so each of a file's is looked up once.
+func addAll(b *geo.Builder, files []*file) error {
+	known := make([]placeIDs, len(files))
+	return merge(files, func(p netip.Prefix, f, place int) error {
+		return b.AddID(p, known[f].of(place, func() geo.PlaceID { return b.Intern(complete(files[f].places[place])) }))
+	}, func(p netip.Prefix, place geo.Place) error { return b.Add(p, complete(place)) })
+}
+
+// placeIDs are the numbers of a file's places, as far as they came up; one more than each.
+type placeIDs []geo.PlaceID
+
+func (ids *placeIDs) of(place int, intern func() geo.PlaceID) geo.PlaceID {
+	for len(*ids) <= place {
+		*ids = append(*ids, 0)
+	}
+	if (*ids)[place] == 0 {
+		(*ids)[place] = intern() + 1
+	}
+	return (*ids)[place] - 1
 }
 
 func open(paths []string) ([]*file, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -156,39 +157,55 @@ func (p print) note(name string, v zones.Version) {
 	}
 }
 
-// fingerprint changes whenever a file of the directory does, or one that the world was made of.
-func (d directory) fingerprint(world *zones.World) (uint64, error) {
-	return d.print(world, func(z *zones.Zone) zones.Version { return d.Version(z.File) })
-}
-
-// fingerprintOf returns what fingerprint returned when the world was read.
-func (d directory) fingerprintOf(world *zones.World) (uint64, error) {
-	return d.print(world, func(z *zones.Zone) zones.Version { return z.Version })
-}
-
-func (d directory) print(world *zones.World, version func(*zones.Zone) zones.Version) (uint64, error) {
-	p := print{fnv.New64a()}
+// rootPrint is of the files in the directory itself.
+func (d directory) rootPrint() (uint64, error) {
 	names, err := d.List(".")
 	if err != nil {
 		return 0, err
 	}
+	p := print{fnv.New64a()}
 	for _, name := range names {
 		p.note(name, d.Version(name))
 	}
+	return p.Sum64(), nil
+}
+
+// fingerprint changes whenever a file of the directory does, or one that the world (nil: none) was made of.
+func (d directory) fingerprint(world *zones.World, now time.Time) (uint64, error) {
+	root, err := d.rootPrint()
+	if err != nil {
+		return 0, err
+	}
+	return d.print(root, world, now, func(z *zones.Zone) zones.Version { return d.Version(z.File) })
+}
+
+// fingerprintOf returns what fingerprint returned when a world was read, if rootPrint returned root just before that.
+func (d directory) fingerprintOf(root uint64, world *zones.World, now time.Time) (uint64, error) {
+	return d.print(root, world, now, func(z *zones.Zone) zones.Version { return z.Version })
+}
+
+// settled is how old the last change in a directory must be for the next one to be told from it by its time.
+const settled = 2 * time.Second
+
+// print is 0 where a directory has only just changed: then it is to be read again.
+func (d directory) print(root uint64, world *zones.World, now time.Time, version func(*zones.Zone) zones.Version) (uint64, error) {
+	p := print{fnv.New64a()}
+	binary.Write(p, binary.BigEndian, root) // never fails
 	if world == nil {
 		return p.Sum64(), nil
 	}
 	for _, dir := range world.Directories {
-		names, err := d.List(dir)
-		if err != nil {
-			return 0, err
+		var s unix.Stat_t
+		if err := unix.Stat(filepath.Join(string(d), dir), &s); err != nil {
+			return 0, &fs.PathError{Op: "stat", Path: dir, Err: err}
 		}
-		for _, name := range names {
-			io.WriteString(p, name)
+		if now.Sub(time.Unix(s.Ctim.Unix())) < settled {
+			return 0, nil
 		}
+		p.note(dir, zones.Version{Modified: s.Mtim.Nano(), Changed: s.Ctim.Nano(), Inode: s.Ino})
 	}
 	for i := range world.Zones {
-		if z := &world.Zones[i]; strings.Contains(z.File, "/") { // the others are in the list above
+		if z := &world.Zones[i]; strings.Contains(z.File, "/") { // the others are the directory's own
 			p.note(z.File, version(z))
 		}
 	}

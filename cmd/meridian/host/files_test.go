@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -64,21 +65,29 @@ func TestDirectory(t *testing.T) {
 // Whatever changes in a world changes its fingerprint, and nothing else does.
 func TestFingerprint(t *testing.T) {
 	d := worldDir(t)
+	root, err := d.rootPrint()
+	if err != nil {
+		t.Fatal(err)
+	}
 	world, err := loadWorld(d, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	later := time.Now().Add(time.Hour)
 	at := func() uint64 {
 		t.Helper()
-		f, err := d.fingerprint(world)
+		f, err := d.fingerprint(world, later)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return f
 	}
 	before := at()
-	if again, err := d.fingerprintOf(world); at() != before || err != nil || again != before {
+	if again, err := d.fingerprintOf(root, world, later); at() != before || err != nil || again != before {
 		t.Error("the fingerprint changes by itself")
+	}
+	if f, err := d.fingerprint(world, time.Now()); err != nil || f != 0 {
+		t.Errorf("fingerprint of a directory that has just changed = %x, %v, want 0", f, err)
 	}
 	write(t, filepath.Join(string(d), "deep/er.yaml"), "more nonsense")
 	if at() != before {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -173,15 +174,18 @@ func (h *Host) identify() error {
 	return nil
 }
 
+// compileFirst reads the world and, meanwhile, where clients are.
 func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
-	if table == nil {
-		var err error
-		if table, err = mmdb.Load(h.cfg.Geo); err != nil {
-			return nil, err
+	defer debug.SetGCPercent(debug.SetGCPercent(loadingGC))
+	places := sync.OnceValues(func() (*geo.Table, error) {
+		if table != nil {
+			return table, nil
 		}
-	}
+		return mmdb.Load(h.cfg.Geo)
+	})
+	h.done.Go(func() { _, _ = places() })
 	h.compiler = &compiler{
-		dir: directory(h.cfg.World), data: h.cfg.Data, table: table, log: h.log, metrics: h.metrics, accept: h.canServe,
+		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
 		reload: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
 	}

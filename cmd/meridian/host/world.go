@@ -21,19 +21,23 @@ const (
 	// time.
 	watchEvery = 2 * time.Second
 	watchShare = 100
+
+	// keepAfter is how long after the start the world is kept: first it is to be answered from.
+	keepAfter = 3 * time.Second
 )
 
 // A compiler reads and compiles the world beside the node's own goroutine, one compile at a time.
 type compiler struct {
-	dir   directory
-	data  string // directory of the pack
-	table *geo.Table
-	log   *slog.Logger
+	dir  directory
+	data string // directory of the pack
+	log  *slog.Logger
 
-	accept func(*zones.Plan) error // whether this node can serve it
-	failed func(error)             // is told of mistakes at the start
+	places func() (*geo.Table, error) // where clients are; it may wait
+	accept func(*zones.Plan) error    // whether this node can serve it
+	failed func(error)                // is told of mistakes at the start
 
-	seen   uint64 // fingerprint of the directory as last read
+	root   uint64 // of the directory as last read, see rootPrint
+	seen   uint64 // its fingerprint
 	orders *rtt.Orders
 	world  *zones.World // as last compiled
 
@@ -60,6 +64,9 @@ func Load(dir string, table *geo.Table) (*zones.Plan, error) {
 // loadWorld reads a world, its zones on all processors. Zone files that have not changed since prev are not read again.
 func loadWorld(files zones.Files, prev *zones.World) (*zones.World, error) {
 	l := zones.NewLoader(files, prev)
+	if l.Zones() > manyZones {
+		defer debug.SetGCPercent(debug.SetGCPercent(loadingManyGC))
+	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), l.Zones()) {
@@ -74,14 +81,17 @@ func loadWorld(files zones.Files, prev *zones.World) (*zones.World, error) {
 	return l.World()
 }
 
-// loadingGC is the garbage collector's target while a world is read: what is read stays, so waiting for the heap to double would
-// only make it double.
-const loadingGC = 20
+// The garbage collector's targets while a world is read. What is read stays, so waiting for the heap to double would only make it
+// double. But a hundred thousand zones are so many objects that to look through them often takes longer than to read them.
+const (
+	loadingGC     = 20
+	loadingManyGC = 70
+	manyZones     = 10_000
+)
 
 // first compiles the world at start. If it has mistakes, the last good one from disk serves, loudly: a nameserver that
 // does not answer is worse than one with yesterday's configuration.
 func (c *compiler) first() (*zones.Plan, error) {
-	defer debug.SetGCPercent(debug.SetGCPercent(loadingGC))
 	err := c.dir.configured()
 	var plan *zones.Plan
 	if err == nil {
@@ -121,26 +131,33 @@ func (c *compiler) last() (*zones.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := world.Compile(c.table, c.orders)
+	plan, err := c.compile(world)
 	if err != nil {
 		return nil, err
 	}
 	return plan, c.accept(plan)
 }
 
-// read compiles the directory as it is now.
-func (c *compiler) read() (*zones.Plan, error) {
-	started := time.Now()
-	seen, err := c.dir.fingerprint(c.world)
+func (c *compiler) compile(world *zones.World) (*zones.Plan, error) {
+	table, err := c.places()
 	if err != nil {
 		return nil, err
 	}
-	c.seen = seen // of what is refused, if it is
+	return world.Compile(table, c.orders)
+}
+
+// read compiles the directory as it is now.
+func (c *compiler) read() (*zones.Plan, error) {
+	started := time.Now()
+	var err error
+	if c.root, err = c.dir.rootPrint(); err != nil {
+		return nil, err
+	}
 	world, err := loadWorld(c.dir, c.world)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := world.Compile(c.table, c.orders)
+	plan, err := c.compile(world)
 	if err != nil {
 		return nil, err
 	}
@@ -148,9 +165,6 @@ func (c *compiler) read() (*zones.Plan, error) {
 		return nil, err
 	}
 	c.world = world
-	if c.seen, err = c.dir.fingerprintOf(world); err != nil {
-		return nil, err
-	}
 	c.metrics.compiled(time.Since(started))
 	for _, w := range world.Warnings {
 		c.log.Warn("world", "file", w.File, "line", w.Line, "warning", w.Text)
@@ -174,30 +188,36 @@ func (c *compiler) keep() {
 // run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
 // taken gets each plan and whether the files changed, refused each world with mistakes.
 func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloaded bool), refused func(error)) {
-	c.keep()
-	timer := time.NewTimer(watchEvery)
+	c.look()
+	timer, keep := time.NewTimer(watchEvery), time.NewTimer(keepAfter)
 	defer timer.Stop()
+	defer keep.Stop()
 	unreadable := false
 	for {
 		select {
 		case <-ctx.Done():
+			if keep.Stop() {
+				c.keep()
+			}
 			return
+		case <-keep.C:
+			c.keep()
 		case <-timer.C:
 			started := time.Now()
-			seen, err := c.dir.fingerprint(c.world)
+			seen, err := c.dir.fingerprint(c.world, time.Now())
 			timer.Reset(max(watchEvery, watchShare*time.Since(started)))
 			if err != nil && !unreadable {
 				c.log.Error("world can't be read, the one in force stays", "err", err)
 			}
 			unreadable = err != nil
-			if err == nil && seen != c.seen {
+			if err == nil && (seen != c.seen || seen == 0) {
 				c.again(taken, refused)
 			}
 		case <-c.reload:
 			c.again(taken, refused)
 		case c.orders = <-c.learned:
 			started := time.Now()
-			plan, err := c.world.Compile(c.table, c.orders)
+			plan, err := c.compile(c.world)
 			if err != nil {
 				refused(err)
 				continue
@@ -208,13 +228,24 @@ func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloade
 	}
 }
 
+// look notes what the directory was like when it was read last.
+func (c *compiler) look() {
+	seen, err := c.dir.fingerprintOf(c.root, c.world, time.Now())
+	if err != nil {
+		c.log.Error("world can't be read, the one in force stays", "err", err)
+	}
+	c.seen = seen
+}
+
 func (c *compiler) again(taken func(*zones.Plan, bool), refused func(error)) {
 	plan, err := c.read()
 	c.metrics.reload(err == nil && len(plan.World.Refused) == 0)
 	if err != nil {
+		c.seen, _ = c.dir.fingerprint(c.world, time.Now()) // another error is told of by the next look
 		refused(err)
 		return
 	}
+	c.look()
 	taken(plan, true)
 	if len(plan.World.Refused) > 0 {
 		c.failed(zones.Problems(plan.World.Refused))
