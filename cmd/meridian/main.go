@@ -22,6 +22,7 @@ type commands struct {
 	Control controlCommand `cmd:"" help:"Show and switch routing controls."`
 	CA      caCommand      `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
 	Key     keyCommand     `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
+	TSIG    tsigCommand    `cmd:"" name:"tsig" help:"Make a key for transfers and updates, and print it as a file for both ends (mode 0600)."`
 	Docs    docsCommand    `cmd:"" help:"Write the reference of configuration, API or command line as Markdown."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

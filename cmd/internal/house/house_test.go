@@ -57,6 +57,7 @@ var house = []room{
 	{"dns/signer", edge, []string{"dns/dnssec", "dns/wire", "zones", "zones/static"}, "it makes the signatures that answers ask for"},
 	{"dns/server", edge, []string{"dns/cookie", "dns/rrl", "dns/wire", "geo", "zones"}, "sockets feed wire.Answer and nothing else"},
 	{"dns/tap", edge, nil, "it copies bytes out and answers nothing"},
+	{"dns/transfer", edge, []string{"geo", "zones", "zones/strict"}, "zones come and go through functions; it opens no listener"},
 	{"gateway/echo", edge, []string{"gateway/head"}, "the demo's service is no part of the gateway"},
 	{"gateway/route", pure, []string{"geo", "zones"}, "which service a request goes to is no matter of sockets"},
 	{"gateway/balance", pure, []string{"geo", "zones"}, "which endpoint is next is no matter of sockets"},
