@@ -42,7 +42,7 @@ type exchange struct {
 // signedMark begins a TSIG record after its owner: type, class ANY, TTL 0 (RFC 8945, section 4.2).
 var signedMark = []byte{0, byte(dns.TypeTSIG), 0, dns.ClassANY, 0, 0, 0, 0}
 
-// Wants reports whether a message is for Handle: a query for AXFR or IXFR, a NOTIFY, or a signed query for an
+// Wants reports whether a message is for Handle: a query for AXFR or IXFR, a NOTIFY, an UPDATE, or a signed query for an
 // SOA record, by which secondaries that sign their transfers begin. It allocates nothing.
 func Wants(message []byte) bool {
 	const header = 12
@@ -50,7 +50,7 @@ func Wants(message []byte) bool {
 		return false
 	}
 	switch opcode := int(message[2] >> 3 & 0xf); opcode {
-	case dns.OpcodeNotify:
+	case dns.OpcodeNotify, dns.OpcodeUpdate:
 		return true
 	case dns.OpcodeQuery:
 	default:
@@ -114,6 +114,8 @@ func (x *exchange) handle() {
 		x.finish(dns.RcodeNotAuth, "")
 	case x.query.Opcode == dns.OpcodeNotify:
 		x.notify()
+	case x.query.Opcode == dns.OpcodeUpdate:
+		x.update()
 	case question.Qtype == dns.TypeSOA:
 		x.serial()
 	default:

@@ -11,6 +11,7 @@ type metrics struct {
 	outgoing *prometheus.CounterVec
 	incoming *prometheus.CounterVec
 	notifies *prometheus.CounterVec
+	updates  *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 }
 
@@ -22,12 +23,13 @@ func newMetrics() *metrics {
 		outgoing: vec("meridian_transfer_out_total", "Transfers that others asked for, by kind and result.", "kind", "result"),
 		incoming: vec("meridian_transfer_in_total", "Refreshes of secondary zones, by kind and result.", "kind", "result"),
 		notifies: vec("meridian_transfer_notify_total", "Notices of changes, by direction and result.", "direction", "result"),
+		updates:  vec("meridian_transfer_updates_total", "Updates of challenges, by result.", "result"),
 		refusals: vec("meridian_transfer_refused_total", "Messages that were refused before they were looked at, by reason.", "reason"),
 	}
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.outgoing, m.incoming, m.notifies, m.refusals}
+	return []prometheus.Collector{m.outgoing, m.incoming, m.notifies, m.updates, m.refusals}
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
@@ -49,4 +51,5 @@ func (m *metrics) in(kind, result string)  { m.incoming.WithLabelValues(kind, re
 func (m *metrics) notice(direction, result string) {
 	m.notifies.WithLabelValues(direction, result).Inc()
 }
+func (m *metrics) update(result string)  { m.updates.WithLabelValues(result).Inc() }
 func (m *metrics) refused(reason string) { m.refusals.WithLabelValues(reason).Inc() }

@@ -87,7 +87,7 @@ func (x *exchange) allowed() (zone Zone, rcode int, why string) {
 	return zone, dns.RcodeSuccess, ""
 }
 
-// serial answers a signed query for an SOA record, which secondaries want signed in turn. At a
+// serial answers a signed query for an SOA record, which secondaries and senders of updates want signed in turn. At a
 // name that is no apex there is none, and the answer says which zone the name is in.
 func (x *exchange) serial() {
 	soa := x.service.config.SOA(x.apex())

@@ -303,6 +303,7 @@ func TestWants(t *testing.T) {
 		{"AXFR", axfr("shop.example."), true},
 		{"IXFR of the root", new(dns.Msg).SetIxfr(".", 1, "ns1.example.", "hostmaster.example."), true},
 		{"NOTIFY", new(dns.Msg).SetNotify("shop.example."), true},
+		{"UPDATE", new(dns.Msg).SetUpdate("shop.example."), true},
 		{"a plain query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeA), false},
 		{"an SOA query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeSOA).SetEdns0(1232, true), false},
 		{"a signed SOA query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeSOA).SetTsig("peer.", dns.HmacSHA256, 300, 1), true},

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
 
@@ -19,6 +20,7 @@ const (
 	maxTargets   = 64 // of a zone
 	maxPrimaries = 16 // of a zone
 	maxGroups    = 64 // of a catalog
+	maxHosts     = 1000
 )
 
 // A Setup says what is allowed, and of which zones this node is a secondary. Its zero value allows nothing. Maps are by
@@ -28,6 +30,7 @@ type Setup struct {
 	Primary   map[string]Policy    // of zones that may be transferred from here; of others nobody may
 	Secondary map[string]Secondary // zones to be copied from others
 	Catalogs  map[string]Catalog   // lists of further zones to be copied
+	Updates   map[string]Updates   // zones whose challenges may be changed
 
 	keys map[string]Key
 }
@@ -76,6 +79,12 @@ type Catalog struct {
 	Groups map[string]Secondary // where members of a group are copied from, if elsewhere than the catalog
 }
 
+// Updates say by key which challenges of a zone may be changed: "www.shop.example" stands for the TXT records of
+// _acme-challenge.www.shop.example, and for no other name.
+type Updates struct {
+	Keys map[string][]string
+}
+
 // compile checks a setup and returns it with canonical names.
 func (s *Setup) compile() (*Setup, error) {
 	c := &checker{compiled: &Setup{keys: map[string]Key{}}}
@@ -88,6 +97,7 @@ func (s *Setup) compile() (*Setup, error) {
 	c.compiled.Primary = compileMap(c, "transfer", s.Primary, c.policy)
 	c.compiled.Secondary = compileMap(c, "secondary", s.Secondary, c.secondary)
 	c.compiled.Catalogs = compileMap(c, "catalog", s.Catalogs, c.catalog)
+	c.compiled.Updates = compileMap(c, "updates", s.Updates, c.updates)
 	for apex := range c.compiled.Catalogs {
 		if _, both := c.compiled.Secondary[apex]; both {
 			c.mistake("%s is a catalog and a secondary zone", apex)
@@ -189,6 +199,26 @@ func (c *checker) catalog(where, apex string, k Catalog) Catalog {
 	compiled := Catalog{Secondary: c.secondary(where, apex, k.Secondary), Groups: map[string]Secondary{}}
 	for _, name := range slices.Sorted(maps.Keys(k.Groups)) {
 		compiled.Groups[name] = c.secondary(where+": group "+name, apex, k.Groups[name])
+	}
+	return compiled
+}
+
+func (c *checker) updates(where, apex string, u Updates) Updates {
+	compiled := Updates{Keys: map[string][]string{}}
+	for _, name := range slices.Sorted(maps.Keys(u.Keys)) {
+		key := c.key(where, name)
+		if key == "" {
+			c.mistake("%s: want the name of a key", where)
+		}
+		c.atMost(where+": key "+name, "hosts", len(u.Keys[name]), maxHosts)
+		for _, host := range u.Keys[name] {
+			canonical := dns.CanonicalName(host)
+			_, ok := dns.IsDomainName(challengeLabel + canonical)
+			if !ok || host == "" || strings.Contains(host, "*") || !dns.IsSubDomain(apex, canonical) {
+				c.mistake("%s: key %s: host %s: want the name of a host in the zone, without wildcard", where, name, strict.Quote(host))
+			}
+			compiled.Keys[key] = append(compiled.Keys[key], canonical)
+		}
 	}
 	return compiled
 }

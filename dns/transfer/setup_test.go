@@ -30,6 +30,9 @@ func TestSetupMistakes(t *testing.T) {
 			"shop.example. is a catalog and a secondary zone"},
 		{"a group without primaries", Setup{Catalogs: map[string]Catalog{"cat.example": {Secondary: good, Groups: map[string]Secondary{"big": {}}}}},
 			"catalog cat.example: group big: want one primary or more"},
+		{"updates of a wildcard and out of the zone", Setup{Keys: []Key{key}, Updates: map[string]Updates{"shop.example": {map[string][]string{"peer": {"*.shop.example", "www.other.example"}}}}},
+			`updates shop.example: key peer: host "*.shop.example": want the name of a host in the zone, without wildcard` + "\n" +
+				`updates shop.example: key peer: host "www.other.example": want the name of a host in the zone, without wildcard`},
 	} {
 		s := open(t, Config{})
 		err := s.Apply(&test.setup)

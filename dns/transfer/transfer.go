@@ -1,8 +1,9 @@
-// Package transfer moves zones between nameservers.
+// Package transfer moves zones between nameservers, and takes updates of challenges.
 //
 // As a primary it sends zones whole (AXFR, RFC 5936) or as differences (IXFR, RFC 1995),
 // and tells others of changes (NOTIFY, RFC 1996). As a secondary it keeps copies of zones of
-// others on disk, and lists of such zones (catalogs, RFC 9432). All of it may be signed (TSIG,
+// others on disk, and lists of such zones (catalogs, RFC 9432). It takes dynamic updates
+// (RFC 2136) of ACME's challenges and of nothing else. All of it may be signed (TSIG,
 // RFC 8945) and go over TLS (XoT, RFC 9103).
 //
 // It opens no listener, knows nothing of snapshots, and steers nothing: zones, messages and
@@ -47,14 +48,16 @@ var (
 // A Config says what a Service works with. What is zero takes its default, but for Dir, Zones and SOA. Loaded, Expired and
 // Dropped are called one at a time and must not call Apply or Close.
 type Config struct {
-	Dir     string                          // journals and copies of zones are kept here
-	Zones   func(apex string) (Zone, error) // the version in force; errors are ErrNoZone, ErrRefused or others, wrapped or not
-	SOA     func(name string) *dns.SOA      // a copy of that of the zone that a name is in, steered or not; nil outside all zones
-	Own     func(apex string) bool          // a zone of the node's own, which no catalog may take
-	Loaded  func(apex, file string)         // a secondary zone has a good copy in file, from the disk or newly transferred
-	Expired func(apex string)               // a secondary zone was not refreshed for so long that its copy is no longer good
-	Dropped func(apex string)               // a zone is no longer one of the secondary zones
-	Event   func(zone, text string)         // what an operator wants to see, beside the log
+	Dir     string                                // journals and copies of zones are kept here
+	Zones   func(apex string) (Zone, error)       // the version in force; errors are ErrNoZone, ErrRefused or others, wrapped or not
+	SOA     func(name string) *dns.SOA            // a copy of that of the zone that a name is in, steered or not; nil outside all zones
+	Own     func(apex string) bool                // a zone of the node's own, which no catalog may take
+	Loaded  func(apex, file string)               // a secondary zone has a good copy in file, from the disk or newly transferred
+	Expired func(apex string)                     // a secondary zone was not refreshed for so long that its copy is no longer good
+	Dropped func(apex string)                     // a zone is no longer one of the secondary zones
+	Known   func(name string) (values []TXT)      // the values of a challenge that have not expired
+	Change  func(context.Context, []Change) error // makes changes of challenges known to every nameserver; nil when all confirm
+	Event   func(zone, text string)               // what an operator wants to see, beside the log
 	Dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	Limits  Limits
 
@@ -64,17 +67,21 @@ type Config struct {
 
 // Limits bound what transfers may take. What is zero takes its default.
 type Limits struct {
-	Out      int           // transfers to others at once; default 16
-	OutTime  time.Duration // of one of them; default 15 m
-	In       int           // refreshes and transfers from others at once; default 10
-	InTime   time.Duration // of one of them; default 15 m
-	Idle     time.Duration // until the next message of a transfer from others; default 30 s
-	Records  int           // of a secondary zone; default 1,000,000
-	Bytes    int           // of a secondary zone's records as packed; default 128 MiB
-	Members  int           // of a catalog; default 100,000, which is the most
-	Journal  int           // bytes of the differences kept of a zone; default 1 MiB
-	Journals int           // bytes of the differences kept of all zones; default 64 MiB
-	Keep     time.Duration // for which the file of a dropped zone stays; default 7 days
+	Out          int           // transfers to others at once; default 16
+	OutTime      time.Duration // of one of them; default 15 m
+	In           int           // refreshes and transfers from others at once; default 10
+	InTime       time.Duration // of one of them; default 15 m
+	Idle         time.Duration // until the next message of a transfer from others; default 30 s
+	Records      int           // of a secondary zone; default 1,000,000
+	Bytes        int           // of a secondary zone's records as packed; default 128 MiB
+	Members      int           // of a catalog; default 100,000, which is the most
+	Journal      int           // bytes of the differences kept of a zone; default 1 MiB
+	Journals     int           // bytes of the differences kept of all zones; default 64 MiB
+	Keep         time.Duration // for which the file of a dropped zone stays; default 7 days
+	Update       time.Duration // until every nameserver has confirmed an update; default 10 s
+	Values       int           // of one challenge; default 8
+	Names        int           // challenges of one zone that have values; default 100
+	ChallengeTTL time.Duration // after which a challenge expires; default 1 h
 }
 
 const maxMembers = 100_000
@@ -106,17 +113,21 @@ func (c *Config) withDefaults() Config {
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		Out:      cmp.Or(l.Out, 16),
-		OutTime:  cmp.Or(l.OutTime, 15*time.Minute),
-		In:       cmp.Or(l.In, 10),
-		InTime:   cmp.Or(l.InTime, 15*time.Minute),
-		Idle:     cmp.Or(l.Idle, 30*time.Second),
-		Records:  cmp.Or(l.Records, 1_000_000),
-		Bytes:    cmp.Or(l.Bytes, 128<<20),
-		Members:  min(cmp.Or(l.Members, maxMembers), maxMembers),
-		Journal:  cmp.Or(l.Journal, 1<<20),
-		Journals: cmp.Or(l.Journals, 64<<20),
-		Keep:     cmp.Or(l.Keep, 7*24*time.Hour),
+		Out:          cmp.Or(l.Out, 16),
+		OutTime:      cmp.Or(l.OutTime, 15*time.Minute),
+		In:           cmp.Or(l.In, 10),
+		InTime:       cmp.Or(l.InTime, 15*time.Minute),
+		Idle:         cmp.Or(l.Idle, 30*time.Second),
+		Records:      cmp.Or(l.Records, 1_000_000),
+		Bytes:        cmp.Or(l.Bytes, 128<<20),
+		Members:      min(cmp.Or(l.Members, maxMembers), maxMembers),
+		Journal:      cmp.Or(l.Journal, 1<<20),
+		Journals:     cmp.Or(l.Journals, 64<<20),
+		Keep:         cmp.Or(l.Keep, 7*24*time.Hour),
+		Update:       cmp.Or(l.Update, 10*time.Second),
+		Values:       cmp.Or(l.Values, 8),
+		Names:        cmp.Or(l.Names, 100),
+		ChallengeTTL: cmp.Or(l.ChallengeTTL, time.Hour),
 	}
 }
 
@@ -128,6 +139,7 @@ type Service struct {
 	notifier    notifier
 	secondaries *secondaries
 	catalogs    catalogs
+	updating    locks
 	out         chan struct{} // one place for each transfer to others
 	metrics     *metrics
 	applying    sync.Mutex
@@ -156,6 +168,7 @@ func Open(config Config) (*Service, error) {
 	s.notifier.init()
 	s.secondaries = newSecondaries(s)
 	s.catalogs.init()
+	s.updating.init()
 	s.metrics = newMetrics()
 	if s.config.Registerer != nil {
 		if err := s.metrics.register(s.config.Registerer); err != nil {

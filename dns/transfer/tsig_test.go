@@ -142,7 +142,7 @@ func signedText(t *testing.T, query *dns.Msg, key Key, change func(m *dns.Msg, t
 
 // FuzzHandle has the service answer anything at all.
 func FuzzHandle(f *testing.F) {
-	for _, m := range []*dns.Msg{axfr("shop.example."), ixfr("shop.example.", 1), new(dns.Msg).SetNotify("shop.example.")} {
+	for _, m := range []*dns.Msg{axfr("shop.example."), ixfr("shop.example.", 1), new(dns.Msg).SetNotify("shop.example."), new(dns.Msg).SetUpdate("shop.example.")} {
 		packed, err := m.SetEdns0(1232, true).Pack()
 		if err != nil {
 			f.Fatal(err)
