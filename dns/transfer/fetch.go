@@ -33,12 +33,17 @@ type refresh struct {
 	keys    map[string]Key
 }
 
+// errSilent is all that can be said where no primary was tried.
+var errSilent = fmt.Errorf("could not be reached within the last %v", unreachable)
+
 // run asks the primaries in their order, until one has a version that is as new as the copy or newer. It returns the
-// SOA record of the copy as it is then.
+// SOA record of the copy as it is then. errSilent itself says that none was tried.
 func (r *refresh) run(ctx context.Context, primaries []Primary) (soa *dns.SOA, changed bool, err error) {
 	var errs []error
+	silent := true
 	for _, p := range primaries {
 		soa, err := r.from(ctx, p)
+		silent = silent && errors.Is(err, errSilent)
 		switch {
 		case err == nil && r.soa != nil && soa.Serial == r.soa.Serial:
 			r.service.metrics.in("soa", "ok")
@@ -49,6 +54,9 @@ func (r *refresh) run(ctx context.Context, primaries []Primary) (soa *dns.SOA, c
 			return nil, false, errors.Join(append(errs, fmt.Errorf("%s: %w", p.Address, err))...)
 		}
 		errs = append(errs, fmt.Errorf("%s: %w", p.Address, err))
+	}
+	if silent {
+		return nil, false, errSilent
 	}
 	return nil, false, errors.Join(errs...)
 }
@@ -145,7 +153,7 @@ func (c *connection) Close() error {
 // connect reaches a primary, over TLS if it is to be so. The end of the context breaks the connection.
 func (r *refresh) connect(ctx context.Context, p Primary) (*connection, error) {
 	if !r.service.secondaries.reachable(p.Address, time.Now()) {
-		return nil, fmt.Errorf("could not be reached within the last %v", unreachable)
+		return nil, errSilent
 	}
 	dialing, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()

@@ -25,6 +25,7 @@ type secondaryZone struct {
 	kept      time.Time // which of these times is on disk
 	expired   bool      // told
 	failures  int       // in a row
+	told      bool      // of them
 	running   bool      // a refresh, or it stands in line for one
 	again     bool      // notified since that began
 	prefer    netip.Addr

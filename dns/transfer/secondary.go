@@ -340,7 +340,9 @@ func (ss *secondaries) finished(z *secondaryZone, soa *dns.SOA, changed bool, er
 		ss.Unlock()
 		return false
 	}
-	before, failures := z.expired, z.failures
+	before, failures, told := z.expired, z.failures, z.told
+	tell := err != nil && !told && err != errSilent
+	z.told = err != nil && (told || tell)
 	if err != nil {
 		z.failedAt(now)
 	} else {
@@ -359,7 +361,7 @@ func (ss *secondaries) finished(z *secondaryZone, soa *dns.SOA, changed bool, er
 	ss.Unlock()
 
 	if err != nil {
-		if failures == 0 { // once, not at every try
+		if tell { // once, and by those that tried: many zones may have one primary
 			s.tell(slog.LevelWarn, "zone not refreshed", z.apex, err.Error())
 		}
 		return false
@@ -369,7 +371,7 @@ func (ss *secondaries) finished(z *secondaryZone, soa *dns.SOA, changed bool, er
 			s.config.Logger.Warn("time of refresh not kept", "zone", z.apex, "err", err)
 		}
 	}
-	if failures > 0 {
+	if told {
 		s.tell(slog.LevelInfo, "zone refreshed again", z.apex, fmt.Sprintf("after %d failures", failures))
 	}
 	if !changed && !before {

@@ -195,12 +195,24 @@ func firstWords(text string, n int) string {
 func TestFirstTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := &pipeNet{start: time.Now()}
-		s := open(t, Config{Dial: network.dial})
+		var mu sync.Mutex
+		told := 0
+		s := open(t, Config{Dial: network.dial, Event: func(string, string) {
+			mu.Lock()
+			defer mu.Unlock()
+			told++
+		}})
 		zones := map[string]Secondary{}
 		for i := range 100 {
 			zones[fmt.Sprintf("zone-%d.example", i)] = Secondary{[]Primary{{Address: netip.MustParseAddrPort("192.0.2.1:53")}}}
 		}
 		apply(t, s, Setup{Secondary: zones})
+		time.Sleep(time.Second)
+		mu.Lock()
+		if told == 0 || told > s.config.Limits.In {
+			t.Errorf("%d events at once about one primary that is away", told)
+		}
+		mu.Unlock()
 		time.Sleep(24 * time.Hour)
 		times := network.times()
 		if n := len(times); n < 150 || n > 24*120 {
