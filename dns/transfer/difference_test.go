@@ -140,6 +140,7 @@ func TestIncoming(t *testing.T) {
 		{"out of the zone", false, list(soa9, "a.other.example. 300 IN A 192.0.2.1"), "a.other.example. A: is not in the zone"},
 		{"above the zone", false, list(soa9, "example. 300 IN NS ns1.shop.example."), "example. NS: is not in the zone"},
 		{"an SOA record of another name", false, list(soa9, "a.shop.example. 300 IN SOA a. b. 9 1 1 1 1"), "a.shop.example. SOA: stands only at the apex"},
+		{"a record that is cut off", false, list(soa9, `a.shop.example. 300 IN MX \# 2 000a`), "a.shop.example. MX: has no data"},
 		{"another class", false, list(soa9, "a.shop.example. 300 CH A 192.0.2.1"), "a.shop.example. A: class CH"},
 		{"a type of queries", false, list(soa9, `a.shop.example. 300 IN TYPE250 \# 1 00`), "a.shop.example. TSIG: a type that no zone has"},
 	} {

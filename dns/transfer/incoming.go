@@ -117,8 +117,33 @@ func checkRecord(apex string, rr dns.RR) error {
 		return fmt.Errorf("%s SOA: stands only at the apex", h.Name)
 	case h.Rrtype == 0 || h.Rrtype == dns.TypeOPT || h.Rrtype == dns.TypeNXNAME || h.Rrtype >= 128 && h.Rrtype <= 255:
 		return fmt.Errorf("%s %s: a type that no zone has", h.Name, dns.Type(h.Rrtype)) // RFC 6895, section 3.1
-	case h.Rdlength == 0 && !unknown && h.Rrtype != dns.TypeNULL && h.Rrtype != dns.TypeAPL:
+	case h.Rdlength == 0 && !unknown && h.Rrtype != dns.TypeNULL && h.Rrtype != dns.TypeAPL, cutOff(rr):
 		return fmt.Errorf("%s %s: has no data", h.Name, dns.Type(h.Rrtype))
 	}
 	return nil
+}
+
+// cutOff reports whether a record ends before its last name: miekg/dns lets that pass at the end of a message.
+func cutOff(rr dns.RR) bool {
+	switch rr := rr.(type) {
+	case *dns.NS:
+		return rr.Ns == ""
+	case *dns.CNAME:
+		return rr.Target == ""
+	case *dns.DNAME:
+		return rr.Target == ""
+	case *dns.PTR:
+		return rr.Ptr == ""
+	case *dns.MX:
+		return rr.Mx == ""
+	case *dns.SRV:
+		return rr.Target == ""
+	case *dns.DS:
+		return rr.Digest == ""
+	case *dns.TXT:
+		return len(rr.Txt) == 0
+	case *dns.SOA:
+		return rr.Ns == "" || rr.Mbox == ""
+	}
+	return false
 }
