@@ -17,7 +17,7 @@ type Difference struct {
 var errTooLarge = errors.New("larger than the zone, or than the limit")
 
 // Diff compares two versions of a zone. A record whose TTL changed went and came. A difference of more than so many
-// bytes, or as large as the new version, is an error: then the zone itself is the better answer. It keeps 16 bytes of
+// bytes, or as large as the new version, is an error: then the zone itself is the better answer. It keeps some 40 bytes of
 // memory for each record while it works.
 func Diff(old, new Zone, most int) (*Difference, error) {
 	d := &Difference{From: soaOf(old), To: soaOf(new)}
