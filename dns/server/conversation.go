@@ -54,7 +54,7 @@ func (s *Server) answerBy(signer wire.Signer, out, query []byte, c *conversation
 		Query: query, Source: c.from.Addr(), Limit: c.limit, Random: rand.Uint32(), Now: uint32(now.Unix()), Signer: signer, Truncate: truncate,
 		Stream: c.transport != transportUDP, Encrypted: c.transport > transportTCP, Keepalive: keepaliveOf(c.idle),
 	})
-	if outcome.Pending {
+	if outcome.Pending && !truncate {
 		return out, false, true
 	}
 	size := len(answered) - len(out)

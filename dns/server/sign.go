@@ -107,7 +107,7 @@ func (s *Server) signUDP() {
 			c := conversation{transport: transportUDP, from: l.from, to: l.to, limit: wire.MaxUDP}
 			answer, ok, pending := s.answerBy(s.config.Signing.Maker(s.allow(l.from.Addr())), buffer[:0], l.query, &c, false)
 			if pending {
-				answer, ok, _ = s.answerBy(nil, buffer[:0], l.query, &c, true)
+				answer, ok, _ = s.answerBy(s.config.Signing.Signer, buffer[:0], l.query, &c, true)
 			}
 			if ok {
 				s.countUnsent(transportUDP, l.reply(answer))

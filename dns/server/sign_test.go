@@ -1,0 +1,130 @@
+package server
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// A lazySigner has no signature until it is made, and keeps none.
+type lazySigner struct{ allow func() bool }
+
+func (s lazySigner) Zone(string) wire.Signing     { return s }
+func (s lazySigner) Published() []zones.RecordSet { return nil }
+func lazyMaker(allow func() bool) wire.Signer     { return lazySigner{allow} }
+func signingOf(rate, network int) Signing         { return Signing{lazySigner{}, lazyMaker, rate, network} }
+func (s lazySigner) rrsig(rrtype uint16, b []byte) []byte {
+	return append(append(b, 0xC0, 12, 0, byte(dns.TypeRRSIG), 0, 1, 0, 0, 1, 44, 0, 20), append([]byte{0, byte(rrtype)}, make([]byte, 18)...)...)
+}
+
+func (s lazySigner) Signatures(_ []byte, set zones.RecordSet) ([]byte, uint16) {
+	if s.allow == nil || !s.allow() {
+		return nil, 0
+	}
+	return s.rrsig(set.Type, nil), 1
+}
+
+// signedRun serves a zone that is signed when it is asked for.
+func signedRun(t *testing.T, signing Signing) *running {
+	t.Helper()
+	r := run(t, Config{Signing: signing})
+	world, err := zones.Parse(map[string][]byte{
+		"world.yaml": []byte("zones: {example.com: {file: z, dnssec: {}}}"), "z": []byte(zoneFile),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := world.Compile(new(geo.Builder).Build(), rtt.New().Orders())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.snapshot.Store(plan.Publish(nil, zones.Inputs{Health: new(health.View)}, zones.Change{All: true}, time.Unix(0, 0)))
+	return r
+}
+
+func signedAsk(t *testing.T, address, protocol, name string) (*dns.Msg, error) {
+	t.Helper()
+	q := new(dns.Msg)
+	q.SetQuestion(name, dns.TypeA).SetEdns0(1232, true)
+	c := dns.Client{Net: protocol, Timeout: 5 * time.Second}
+	m, _, err := c.Exchange(q, address)
+	return m, err
+}
+
+// Signatures that are missing are made beside the workers, over any transport, and the answer comes all the same.
+func TestMissingSignaturesAreMade(t *testing.T) {
+	r := signedRun(t, signingOf(0, 0))
+	for i := range 20 {
+		for _, protocol := range []string{"udp", "tcp"} {
+			m, err := signedAsk(t, r.address, protocol, fmt.Sprintf("n%d.example.com.", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			signatures := 0
+			for _, rr := range m.Ns {
+				if rr.Header().Rrtype == dns.TypeRRSIG {
+					signatures++
+				}
+			}
+			if m.Truncated || signatures != 2 {
+				t.Errorf("%s: %d signatures, truncated %v, want those over SOA and NSEC", protocol, signatures, m.Truncated)
+			}
+		}
+	}
+}
+
+// Over the budget an answer over UDP sends its client to TCP, and never says SERVFAIL. What needs no signature is not touched.
+func TestSigningIsBounded(t *testing.T) {
+	r := signedRun(t, signingOf(1, 1))
+	truncated := 0
+	for i := range 10 {
+		m, err := signedAsk(t, r.address, "udp", fmt.Sprintf("n%d.example.com.", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Truncated {
+			truncated++
+		}
+		if m.Rcode != dns.RcodeSuccess || m.Truncated && len(m.Ns) > 0 {
+			t.Errorf("answer %v, want NOERROR, and nothing else in a truncated one", m)
+		}
+	}
+	if truncated < 9 {
+		t.Errorf("%d of 10 answers are truncated with a budget of one signature, want 9 at least", truncated)
+	}
+	if got := ask(t, r.address, "udp", "mail.example.com.", dns.TypeA); got != "NOERROR 192.0.2.25" {
+		t.Errorf("a plain answer = %s", got)
+	}
+}
+
+// A network has its own bound, and time fills the budget again.
+func TestBudget(t *testing.T) {
+	var b budget
+	now := time.Unix(1000, 0)
+	b.init(Signing{Rate: 1000, PerNetwork: 5}, now)
+	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
+	took := func(from netip.Addr, n int) (taken int) {
+		for range n {
+			if b.take(from, now, now.Sub(time.Unix(0, 0))) {
+				taken++
+			}
+		}
+		return taken
+	}
+	if first, second := took(one, 20), took(two, 20); first != 5 || second != 5 {
+		t.Errorf("two networks took %d and %d, want 5 each", first, second)
+	}
+	now = now.Add(time.Second)
+	if again := took(one, 20); again != 5 {
+		t.Errorf("a second later one took %d, want 5", again)
+	}
+}
