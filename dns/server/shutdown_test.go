@@ -105,15 +105,15 @@ func TestFullTableOfSilentClients(t *testing.T) {
 	if b, err := speak(dialQUIC(t, r.doq), appendFramed(nil, message(t, "mail.example.com.", dns.TypeA, nil))); err != nil || len(b) != 52 {
 		t.Errorf("doq: %x, %v, want an answer", b, err)
 	}
-	var evicted float64
-	for name, value := range r.metrics(t) {
-		if strings.Contains(name, "reason=evicted") {
-			evicted += value
+	eventually(t, func() bool { // those who came last may be taken in only now
+		var evicted float64
+		for name, value := range r.metrics(t) {
+			if strings.Contains(name, "reason=evicted") {
+				evicted += value
+			}
 		}
-	}
-	if evicted < 2*places {
-		t.Errorf("%v connections gave way, want at least %d", evicted, 2*places)
-	}
+		return evicted >= 2*places
+	})
 }
 
 // Bytes that are no TLS, no HTTP and no DNS end their connection and nothing else.
