@@ -49,6 +49,9 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 		res = res.refuse(ErrReason)
 	case cmd.Kind == KindSet:
 		res = next.set(cmd, res, &entry)
+	case cmd.Kind == KindKeys:
+		res = next.setKeys(cmd, res, &entry)
+		audit = !cmd.Keys.Times || res.Code != ""
 	default:
 		res, audit = next.define(cmd, res, &entry)
 	}

@@ -21,13 +21,14 @@ type stateWire struct {
 	Generation  uint64       `json:"generation,omitempty"`
 	Definitions *Definitions `json:"definitions,omitempty"`
 	Controls    []Control    `json:"controls,omitempty"`
+	ZoneKeys    []ZoneKeys   `json:"zone_keys,omitempty"`
 	History     []*Entry     `json:"history,omitempty"`
 	Keys        []keyed      `json:"keys,omitempty"`
 }
 
-// Encode returns the state as bytes; equal states give equal bytes. They hold no secret.
+// Encode returns the state as bytes; equal states give equal bytes. They hold no secret: the private keys of zones are sealed.
 func (s *State) Encode() []byte {
-	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.history, s.keys})
+	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys})
 	if err != nil {
 		panic(fmt.Sprintf("control: state does not encode: %v", err)) // Apply and Decode let nothing in that does not
 	}
@@ -69,12 +70,18 @@ func Decode(data []byte) (*State, error) {
 	for i := range w.Controls {
 		times = append(times, &w.Controls[i].Changed)
 	}
+	for i := range w.ZoneKeys {
+		times = append(times, &w.ZoneKeys[i].Changed)
+	}
 	for _, t := range times {
 		if *t = t.UTC(); !sane(*t) {
 			return bad("time %v", *t)
 		}
 	}
-	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, history: w.History, keys: w.Keys}
+	if err := checkDecodedKeys(w.ZoneKeys); err != nil {
+		return bad("%w", err)
+	}
+	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys}
 	panels := make(map[ControlID]PanelID)
 	if w.Definitions != nil {
 		if err := w.Definitions.Check(); err != nil {

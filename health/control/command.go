@@ -30,6 +30,7 @@ type Kind string
 const (
 	KindSet    Kind = "set"    // switches controls of one panel, all or none
 	KindDefine Kind = "define" // replaces the definitions
+	KindKeys   Kind = "keys"   // sets the DNSSEC keys of one zone
 )
 
 // A Command is what someone wants changed. The zero Command is refused.
@@ -48,6 +49,8 @@ type Command struct {
 	Switches []Switch `json:"switches,omitempty"`
 
 	Definitions *Definitions `json:"definitions,omitempty"`
+
+	Keys *NewKeys `json:"keys,omitempty"`
 }
 
 // A Switch is one control's part of a set.
@@ -132,6 +135,9 @@ func (c Command) Check() error {
 			return bad("override: %w", err)
 		}
 	}
+	if c.Keys != nil && c.Kind != KindKeys {
+		return bad("%s carries keys", clip(string(c.Kind), maxName))
+	}
 	switch c.Kind {
 	case KindSet:
 		if c.Definitions != nil {
@@ -157,8 +163,15 @@ func (c Command) Check() error {
 		if c.Definitions == nil || c.Panel != "" || len(c.Switches) > 0 {
 			return bad("define carries definitions and nothing else")
 		}
+	case KindKeys:
+		if c.Keys == nil || c.Definitions != nil || c.Panel != "" || len(c.Switches) > 0 || len(c.Overrides) > 0 {
+			return bad("keys carries the keys of a zone and nothing else")
+		}
+		if err := c.Keys.check(); err != nil {
+			return bad("%w", err)
+		}
 	default:
-		return bad("unknown kind %q (have %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine)
+		return bad("unknown kind %q (have %s, %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine, KindKeys)
 	}
 	return nil
 }

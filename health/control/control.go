@@ -1,4 +1,4 @@
-// Package control holds the replicated state of routing controls and refuses unsafe changes.
+// Package control holds the replicated state of routing controls and of zone keys, and refuses unsafe changes.
 //
 // A State is made from the one before by Apply, and from nothing else: safety rules are
 // decided inside Apply, so every voter that applies the same entries refuses the same

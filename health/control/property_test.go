@@ -60,6 +60,14 @@ func drawCommand(t *rapid.T, at time.Time) Command {
 		cmd.Kind, cmd.Definitions = KindDefine, &d
 		return cmd
 	}
+	if rapid.IntRange(0, 3).Draw(t, "keys") == 0 {
+		cmd.Kind = KindKeys
+		cmd.Keys = &NewKeys{Zone: rapid.SampledFrom([]string{"a.", "b.", "c."}).Draw(t, "zone"),
+			State:  []byte(rapid.SampledFrom([]string{"", "one", "two"}).Draw(t, "state")),
+			Expect: uint64(rapid.IntRange(0, 6).Draw(t, "expect"))}
+		cmd.Keys.Times = cmd.Keys.Expect > 0 && len(cmd.Keys.State) > 0 && rapid.Bool().Draw(t, "times")
+		return cmd
+	}
 	cmd.Kind = KindSet
 	for _, id := range rapid.Permutation(names).Draw(t, "controls")[:rapid.IntRange(1, 3).Draw(t, "n")] {
 		cmd.Switches = append(cmd.Switches, Switch{id, rapid.Bool().Draw(t, "on"), 0})
@@ -111,6 +119,10 @@ func TestNoCommandBreaksARule(t *testing.T) {
 			}
 			if changed := show(before) != show(s); changed && (res.Err() != nil || res.Repeat) {
 				t.Fatalf("%+v: %+v, yet on %q became %q", cmd, res, show(before), show(s))
+			}
+			set := res.Err() == nil && !res.Repeat && cmd.Kind == KindKeys
+			if before, after := showKeys(before), showKeys(s); before != after != set {
+				t.Fatalf("%+v: %+v, and keys %q became %q", cmd, res, before, after)
 			}
 			if s.Time.Before(before.Time) || s.Index <= before.Index {
 				t.Fatalf("state went back: %v %d after %v %d", s.Time, s.Index, before.Time, before.Index)
@@ -176,7 +188,7 @@ func kept(t *rapid.T, before, after *State) {
 func FuzzDecodeCommand(f *testing.F) {
 	via := set("a=off")
 	via.Via = "use1"
-	for _, cmd := range []Command{set("a=off b=on@3 !r"), via, define(abc(Rule{Name: "r", Assert: Any}))} {
+	for _, cmd := range []Command{set("a=off b=on@3 !r"), via, keys("example.com.=x@7"), define(abc(Rule{Name: "r", Assert: Any}))} {
 		data, err := cmd.Encode()
 		if err != nil {
 			f.Fatal(err)
@@ -214,6 +226,7 @@ func FuzzDecodeState(f *testing.F) {
 	keyed.Key = "k"
 	s, _ = s.Apply(2, keyed)
 	s, _ = s.Apply(3, set("b=off"))
+	s, _ = s.Apply(4, keys("example.com.=x@0"))
 	f.Add(s.Encode())
 	f.Add([]byte(`{"version":1,"time":"9999-12-31T23:59:59-23:00"}`))
 	f.Add([]byte(`{"version":1,"history":[null]}`))
@@ -261,7 +274,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"passed on by a node", `{"version":1,"kind":"set","actor":"a","via":"use1","switches":[{"control":"a"}]}`, ``},
 		{"line break in the node's name", `{"version":1,"kind":"set","actor":"a","via":"x\ny","switches":[{"control":"a"}]}`, `bad command: via: control character '\n'`},
 		{"a node's name that is too long", `{"version":1,"kind":"set","actor":"a","via":"` + strings.Repeat("v", maxName+1) + `","switches":[{"control":"a"}]}`, `bad command: via: 101 bytes, at most 100`},
-		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define)`},
+		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define, keys)`},
 	} {
 		got := ""
 		if _, err := DecodeCommand([]byte(tt.data)); err != nil {

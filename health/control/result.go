@@ -10,13 +10,14 @@ import (
 var (
 	ErrUnsafe         = errors.New("unsafe")                    // a safety rule would be broken
 	ErrWait           = errors.New("too soon")                  // a rule's wait period has not passed
-	ErrVersion        = errors.New("version has changed")       // a control is not at the version the command expects
+	ErrVersion        = errors.New("version has changed")       // controls or keys are not at the version the command expects
 	ErrUnknownControl = errors.New("unknown control")           //
 	ErrUnknownRule    = errors.New("unknown rule")              // an override names no rule that could bind
 	ErrPanel          = errors.New("more than one panel")       // a command changes controls of one panel only
 	ErrReason         = errors.New("reason missing")            //
 	ErrKey            = errors.New("key used by other command") // an idempotency key stands for one command
 	ErrDefinitions    = errors.New("bad definitions")           //
+	ErrKeys           = errors.New("bad keys")                  // too many, or none where some must be
 	ErrCommand        = errors.New("bad command")               // it does not decode, or exceeds a limit
 	ErrNotVoter       = errors.New("for voters only")           // definitions are theirs to change
 	ErrRefused        = errors.New("refused")                   // by a voter of another version, with a code unknown here
@@ -31,7 +32,7 @@ var codes = [...]struct {
 }{
 	{"unsafe", ErrUnsafe}, {"wait", ErrWait}, {"version", ErrVersion}, {"unknown_control", ErrUnknownControl},
 	{"unknown_rule", ErrUnknownRule}, {"panel", ErrPanel}, {"reason", ErrReason}, {"key", ErrKey},
-	{"definitions", ErrDefinitions}, {"command", ErrCommand}, {"not_voter", ErrNotVoter},
+	{"definitions", ErrDefinitions}, {"keys", ErrKeys}, {"command", ErrCommand}, {"not_voter", ErrNotVoter},
 }
 
 func codeOf(err error) Code {

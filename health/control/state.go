@@ -26,9 +26,10 @@ type State struct {
 	generation  uint64 // rises by one with each change of the definitions
 	definitions *Definitions
 	digest      health.Hash64
-	controls    []Control // sorted by name
-	history     []*Entry  // oldest first
-	keys        []keyed   // oldest first
+	controls    []Control  // sorted by name
+	zoneKeys    []ZoneKeys // sorted by zone
+	history     []*Entry   // oldest first
+	keys        []keyed    // oldest first
 }
 
 // A Control is the state of one routing control. Copies are independent.
@@ -51,8 +52,9 @@ type Entry struct {
 	Time      time.Time     `json:"time"`
 	Kind      Kind          `json:"kind"`
 	Panel     PanelID       `json:"panel,omitempty"`
-	Actor     string        `json:"actor"`         // as the command claims
-	Via       health.NodeID `json:"via,omitempty"` // the node that took the command in
+	Zone      string        `json:"zone,omitempty"` // whose keys
+	Actor     string        `json:"actor"`          // as the command claims
+	Via       health.NodeID `json:"via,omitempty"`  // the node that took the command in
 	Reason    string        `json:"reason"`
 	Changes   []Change      `json:"changes,omitempty"`   // of every control the command named
 	Rules     []string      `json:"rules,omitempty"`     // that refused, were overridden or stay broken
