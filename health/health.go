@@ -214,6 +214,8 @@ const (
 	EventMember    EventKind = "member"    // a node joined or was lost
 	EventDropped   EventKind = "dropped"   // a message was refused
 	EventRecovered EventKind = "recovered" // state was read from disk, or set aside as damaged
+	EventKeys      EventKind = "keys"      // the DNSSEC keys of a zone changed, or wait for somebody
+	EventClock     EventKind = "clock"     // this node's clock is off those of its peers, or no longer
 )
 
 // A Hash64 is a digest of 64 bits, shown as 16 hexadecimal digits.

@@ -20,9 +20,10 @@ const (
 	KindVerdicts
 	KindPull
 	KindSamples
+	KindServing
 )
 
-var kindNames = [...]string{"", "heartbeat", "verdicts", "pull", "samples"}
+var kindNames = [...]string{"", "heartbeat", "verdicts", "pull", "samples", "serving"}
 
 func (k MessageKind) String() string {
 	if int(k) < len(kindNames) {

@@ -62,5 +62,5 @@ const MaxClockOffset = 5 * time.Minute
 // The median decides, of an even number the one nearer to 0; a nameserver that hears nobody trusts itself. The order of
 // ahead changes.
 func ClockFit(ahead []time.Duration) bool {
-	return median(ahead).Abs() <= MaxClockOffset
+	return Median(ahead).Abs() <= MaxClockOffset
 }

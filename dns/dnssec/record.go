@@ -96,8 +96,8 @@ func lower(c byte) byte {
 	return c
 }
 
-// median returns the middle one, of an even number the one of the two in the middle that is nearer to 0.
-func median(of []time.Duration) time.Duration {
+// Median returns the median of durations, of an even number the one nearer to 0; 0 of none. The order of them changes.
+func Median(of []time.Duration) time.Duration {
 	if len(of) == 0 {
 		return 0
 	}

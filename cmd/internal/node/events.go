@@ -55,6 +55,11 @@ func (n *Node) Controls(s *control.State, now time.Time) {
 			n.change.Controls = append(n.change.Controls, c.Name)
 		}
 	}
+	for _, k := range s.AllKeys() {
+		if before, _ := n.control.Keys(k.Zone); before.Index != k.Index && before.Reason != k.Reason {
+			n.event(health.EventKeys, k.Zone, fmt.Sprintf("%s (by %s)", k.Reason, k.Actor))
+		}
+	}
 	n.control, n.unsaved = s, true
 	n.stale, n.urgent, n.viewChanged = true, true, true
 }

@@ -19,15 +19,18 @@ import (
 // A member is a node that this one has seen in the mesh, and still counts on.
 type member struct {
 	health.Member
-	seen       time.Time // last alive
-	heartbeat  *health.Heartbeat
-	heard      time.Time
-	pulled     time.Time                   // when its verdicts were last asked for
-	reminded   time.Time                   // when it was last shown its own past
-	pulls      int                         // since they last agreed
-	served     map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
-	reportedIn uint64                      // incarnation and time of its last report of round-trip times
-	reported   uint64
+	seen         time.Time // last alive
+	heartbeat    *health.Heartbeat
+	heard        time.Time
+	serving      *health.Serving
+	servingHeard time.Time                   // when that came
+	ahead        time.Duration               // its clock, of this one's
+	pulled       time.Time                   // when its verdicts were last asked for
+	reminded     time.Time                   // when it was last shown its own past
+	pulls        int                         // since they last agreed
+	served       map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
+	reportedIn   uint64                      // incarnation and time of its last report of round-trip times
+	reported     uint64
 }
 
 // Members tells the node who is in the mesh now, itself included.
@@ -213,13 +216,14 @@ func (n *Node) show() {
 	n.viewChanged, n.lastView = false, n.now
 	v := &View{
 		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
-		Plan: n.plan, Dropped: maps.Clone(n.dropped),
+		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock,
 	}
 	if n.snapshot != nil {
 		v.Snapshot = n.snapshot.Digest
 	}
 	for _, m := range n.members {
-		v.Peers = append(v.Peers, Peer{Member: m.Member, Alive: n.alive[m.Node], Heartbeat: m.heartbeat, Heard: m.heard})
+		v.Peers = append(v.Peers, Peer{Member: m.Member, Alive: n.alive[m.Node], Heartbeat: m.heartbeat, Heard: m.heard,
+			Serving: m.serving, Served: m.servingHeard})
 	}
 	slices.SortFunc(v.Peers, func(a, b Peer) int { return cmp.Compare(a.Node, b.Node) })
 	n.out.View = v

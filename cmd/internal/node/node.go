@@ -79,7 +79,8 @@ type View struct {
 	Control  *control.State
 	Plan     *zones.Plan
 	Snapshot health.Hash64
-	Peers    []Peer            // ordered by name, this node included
+	Peers    []Peer // ordered by name, this node included
+	Clock    Clock
 	Dropped  map[string]uint64 // messages refused, by reason
 }
 
@@ -89,6 +90,8 @@ type Peer struct {
 	Alive     bool
 	Heartbeat *health.Heartbeat // the newest; nil before the first
 	Heard     time.Time
+	Serving   *health.Serving // the newest; nil before the first
+	Served    time.Time       // when that was heard
 }
 
 // A Node is the state of one node. One goroutine owns it.
@@ -117,11 +120,16 @@ type Node struct {
 	fresh  bool // report has samples that no peer has heard of
 	orders bool // the model has learnt since the last compile
 
+	serves   []health.ServedKeys
+	servings uint64 // messages about them
+	clock    Clock
+
 	answers       []health.RegionAnswers
 	heartbeats    uint64
 	nextHeartbeat time.Time
 	nextFull      time.Time
 	nextReport    time.Time
+	nextServing   time.Time
 	nextSave      time.Time
 	lastPublish   time.Time
 	lastView      time.Time
@@ -141,8 +149,8 @@ func New(cfg Config, saved []Record, now time.Time) *Node {
 		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool),
 		relay: make(map[health.NodeID]*relay), model: rtt.New(),
 		report:  rtt.Report{Region: cfg.Region, Means: make(map[rtt.Key]rtt.Mean)},
-		dropped: make(map[string]uint64), viewChanged: true,
-		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextSave: now.Add(saveEvery),
+		dropped: make(map[string]uint64), viewChanged: true, clock: Clock{Fit: true},
+		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextServing: now, nextSave: now.Add(saveEvery),
 	}
 	n.voice.init()
 	for _, r := range saved {
@@ -175,6 +183,7 @@ func (n *Node) Ready() Ready {
 	n.withdrawSilent()
 	n.speak()
 	n.beat()
+	n.tellServing()
 	before := n.table.View()
 	changed, wake := n.table.Advance(n.now)
 	n.statusWake = wake
@@ -192,7 +201,7 @@ func (n *Node) Ready() Ready {
 // wake returns the next time at which time alone makes the node act.
 func (n *Node) wake() time.Time {
 	at := n.nextHeartbeat
-	for _, t := range []time.Time{n.nextFull, n.nextReport, n.nextSave, n.statusWake} {
+	for _, t := range []time.Time{n.nextFull, n.nextReport, n.nextServing, n.nextSave, n.statusWake} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}

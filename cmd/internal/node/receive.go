@@ -64,6 +64,8 @@ func (n *Node) Receive(message []byte, now time.Time) {
 		err = n.pulled(origin, body)
 	case health.KindSamples:
 		err = n.samples(origin, body)
+	case health.KindServing:
+		err = n.serving(origin, body)
 	default:
 		err = fmt.Errorf("%w: %v", health.ErrMessage, kind)
 	}

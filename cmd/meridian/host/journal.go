@@ -54,6 +54,8 @@ var eventLines = map[health.EventKind]struct {
 	health.EventMember:    {slog.LevelInfo, "member", "peer"},
 	health.EventDropped:   {slog.LevelWarn, "message refused", "reason"},
 	health.EventRecovered: {slog.LevelWarn, "state recovered", "record"},
+	health.EventKeys:      {slog.LevelInfo, "zone keys", "zone"},
+	health.EventClock:     {slog.LevelError, "clock", "peer"},
 }
 
 // tell logs and counts an event.
