@@ -25,13 +25,15 @@ func (s *Signer) run(ctx context.Context) {
 			return
 		case <-s.wake:
 		case <-timer.C:
-			s.recent.expire(s.config.Now().Unix())
+			if !s.idle.Load() {
+				s.recent.expire(s.config.Now().Unix())
+			}
 		}
 		timer.Reset(lookEvery)
 		s.mu.Lock()
 		snapshot := s.snapshot
 		s.mu.Unlock()
-		if snapshot == nil {
+		if snapshot == nil || s.idle.Load() {
 			continue
 		}
 		for apex, z := range *s.zones.Load() {
@@ -50,12 +52,13 @@ func (z *zone) presign(ctx context.Context, plan *zones.Plan, data *zones.ZoneDa
 	p := &presigning{zone: z, next: make(map[key]sig), now: z.signer.config.Now()}
 	whole := true
 	wire.Presign(plan, data, p, func() bool {
-		whole = ctx.Err() == nil
+		whole = ctx.Err() == nil && !z.signer.idle.Load()
 		return whole
 	})
-	if whole {
+	if whole && !z.signer.idle.Load() { // or what is signed already would be lost
 		z.pinned.Store(&p.next)
 		z.first.Store(p.first)
+		z.whole.Store(!p.failed)
 		z.signer.counts.pinned.Store(z.signer.pinned())
 	}
 }
@@ -63,9 +66,10 @@ func (z *zone) presign(ctx context.Context, plan *zones.Plan, data *zones.ZoneDa
 // presigning gathers the signatures of one zone.
 type presigning struct {
 	*zone
-	next  map[key]sig
-	now   time.Time
-	first int64 // when the first expires
+	next   map[key]sig
+	now    time.Time
+	first  int64 // when the first expires
+	failed bool  // a signature could not be made
 }
 
 // Signatures is for wire.Signing.
@@ -77,6 +81,7 @@ func (p *presigning) Signatures(owner []byte, set zones.RecordSet) (records []by
 	made, ok := (*p.pinned.Load())[k]
 	if !ok || made.renew <= p.now.Unix() {
 		if made, ok = p.sign(owner, set, p.now); !ok {
+			p.failed = true
 			return nil, 0
 		}
 		p.signer.counts.presigned.Add(1)

@@ -47,6 +47,7 @@ type Signer struct {
 	snapshot *zones.Snapshot
 	keys     map[string]*dnssec.KeySet // by apex in wire format
 	wake     chan struct{}
+	idle     atomic.Bool // the clock can't be trusted: nothing is signed
 	stop     context.CancelFunc
 	done     chan struct{}
 }
@@ -61,6 +62,7 @@ type zone struct {
 	name   string                      // the apex as text
 	pinned atomic.Pointer[map[key]sig] // of what exists
 	first  atomic.Int64                // when the first of those expires, in Unix seconds
+	whole  atomic.Bool                 // all signatures of what exists are made
 }
 
 // A key is a hash of an owner, a set, and the keys that sign it.
@@ -149,6 +151,23 @@ func (s *Signer) newZone(apex string, keys *dnssec.KeySet) *zone {
 	z.era = h.Sum64()
 	z.pinned.Store(&map[key]sig{})
 	return z
+}
+
+// Generation returns the generation of a zone's keys, once everything that its names can answer is signed by them. Nothing that is
+// sent is then signed by keys before them: signatures of other keys are not found.
+func (s *Signer) Generation(apex string) (generation uint64, whole bool) {
+	z := (*s.zones.Load())[apex]
+	if z == nil {
+		return 0, false
+	}
+	return z.keys.Generation, z.whole.Load()
+}
+
+// Trust tells whether the clock is good enough to sign by. While it is not, no signature is made; those that there are serve.
+func (s *Signer) Trust(clock bool) {
+	if s.idle.Swap(!clock) && clock {
+		s.nudge()
+	}
 }
 
 // Published tells which snapshot is answered from: what its zones can answer is signed soon.
@@ -247,8 +266,11 @@ func (m *making) Signatures(owner []byte, set zones.RecordSet) (records []byte, 
 	return made.records, countOf(made.records)
 }
 
-// sign makes the signatures over a set. It fails only for want of a key, which is logged.
+// sign makes the signatures over a set. It fails while the clock can't be trusted, and for want of a key, which is logged.
 func (z *zone) sign(owner []byte, set zones.RecordSet, now time.Time) (made sig, ok bool) {
+	if z.signer.idle.Load() {
+		return sig{}, false
+	}
 	inception, expiration, renew := dnssec.Window(owner, now, z.signer.config.Validity)
 	cover := dnssec.Cover{TTL: set.TTL, OriginalTTL: set.TTL, Labels: dnssec.Labels(owner), Inception: inception, Expiration: expiration}
 	var err error
