@@ -22,6 +22,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-gslb/meridian/cmd/internal/keyring"
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
@@ -34,6 +35,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/health/dashboard"
 	"github.com/meridian-gslb/meridian/health/gossip"
 	"github.com/meridian-gslb/meridian/health/probe"
@@ -68,6 +70,10 @@ type Host struct {
 	signer  *signer.Signer
 	keys    map[string]string // what is known of the keys of each zone that is to be signed, by apex in wire format
 	rekey   chan struct{}     // the keys are to be looked at
+	opened  map[string]opened // keys of the cluster, by apex as text
+	given   atomic.Pointer[[]given]
+	parents atomic.Pointer[[]keyring.Seen] // what servers of parent zones answered last
+	obeys   *control.State                 // of the last view
 	tap     *tap.Tap
 	gateway *gateway.Gateway
 	api     *dashboard.Server
@@ -144,14 +150,20 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		return nil, err
 	}
 	h.step(func(time.Time) {})
+	if h.signer != nil {
+		h.giveKeys(now) // before the first query: a zone with a DS must not be answered unsigned
+	}
 	h.done.Go(func() { h.run(ctx) })
 	h.done.Go(func() { h.behind.run(h.stopped) })
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
 	h.done.Go(func() { h.propose(ctx) })
+	h.done.Go(func() { h.driveKeys(ctx) })
+	h.done.Go(func() { h.askParents(ctx) })
 	if h.dns != nil {
 		h.done.Go(h.dns.Serve)
 		h.done.Go(func() { h.countAnswers(ctx) })
 		h.done.Go(func() { h.runKeys(ctx) })
+		h.done.Go(func() { h.tellKeys(ctx) })
 	}
 	if h.certificate != nil {
 		h.done.Go(func() { h.certificate.run(ctx) })
@@ -260,6 +272,7 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	}
 	if r.View != nil {
 		h.view.Store(r.View)
+		h.viewed(r.View)
 	}
 	if r.View != nil || r.Snapshot != nil || len(r.Events) > 0 {
 		h.changed.raise()
@@ -326,10 +339,7 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 	}
 	h.refusal.Store(nil)
 	h.world.Store(plan.World)
-	select {
-	case h.rekey <- struct{}{}:
-	default: // they will be looked at
-	}
+	h.lookAtKeys()
 	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
 	if reloaded {
 		select {

@@ -42,6 +42,8 @@ type Node struct {
 
 	Nameserver Nameserver // of no use without role dns
 
+	Parents []Parent // ordered by zone
+
 	Seeds  []string // host:port of other nodes' gossip
 	Voters []Voter  // ordered by name
 
@@ -59,6 +61,12 @@ type Node struct {
 type TLS struct {
 	Certificate string // file, PEM, with the intermediate ones behind it
 	Key         string // file, PEM
+}
+
+// A Parent is a zone above signed ones, and the servers that are asked for their DS.
+type Parent struct {
+	Zone    string // fully qualified, lower case
+	Servers []netip.AddrPort
 }
 
 // A Voter is a node that keeps the routing controls.
@@ -98,6 +106,7 @@ type nodeKeys struct {
 	listen  listenKeys
 	dns     strict.At[dnsKeys]
 	trusted []netip.Prefix
+	parents []strict.Named[[]netip.AddrPort]
 	seeds   []string
 	voters  strict.At[[]strict.Named[string]]
 	keys    keyKeys
@@ -105,7 +114,19 @@ type nodeKeys struct {
 	timing  Timing
 }
 
-const maxList = 64
+const (
+	maxList    = 64
+	maxParents = 100
+)
+
+// parentZone is the name of a zone, with or without the last dot.
+var parentZone = strict.Parsed("name of a zone, or .", func(text string) (string, error) {
+	name := strings.ToLower(strings.TrimSuffix(text, "."))
+	if name != "" && !isHost(name) || strings.Contains(name, ":") {
+		return "", fmt.Errorf("%q is not the name of a zone", text)
+	}
+	return name + ".", nil
+})
 
 var path = strict.Text(4096)
 
@@ -208,6 +229,8 @@ var object = strict.Object[nodeKeys]{
 	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
 	strict.Optional("dns", "what the nameserver says of itself and does about abuse; only with role dns", "{}", strict.Placed(dnsObject.Type("a nameserver")),
 		func(n *nodeKeys) *strict.At[dnsKeys] { return &n.dns }),
+	strict.Optional("parents", "all servers of parent zones, by zone, that the leading voter asks for the DS of zones below; none: `meridian key ds-seen` says what they have", "",
+		strict.Map("zone", parentZone, strict.NotEmpty(strict.List(address, maxList)), maxParents), func(n *nodeKeys) *[]strict.Named[[]netip.AddrPort] { return &n.parents }),
 	strict.Optional("seeds", "gossip addresses of some other nodes, by which this one finds the mesh", "", strict.List(hostPort, maxList),
 		func(n *nodeKeys) *[]string { return &n.seeds }),
 	strict.Optional("voters", "control addresses of the nodes that keep the routing controls, by name: 1, 3 or 5", "",
@@ -256,6 +279,10 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	for _, path := range k.geo {
 		n.Geo = append(n.Geo, abs(path))
 	}
+	for _, p := range k.parents {
+		n.Parents = append(n.Parents, Parent{p.Name, p.Value})
+	}
+	slices.SortFunc(n.Parents, func(a, b Parent) int { return strings.Compare(a.Zone, b.Zone) })
 	for _, v := range k.voters.Value {
 		n.Voters = append(n.Voters, Voter{health.NodeID(v.Name), v.Value})
 	}

@@ -54,8 +54,8 @@ func (ask Ask) records(ctx context.Context, server, zone string, rrtype uint16) 
 	return records, signatures, nil
 }
 
-// seenDS returns the RDATA of the DS set at a server of the parent, and its TTL in seconds.
-func (ask Ask) seenDS(ctx context.Context, server, zone string) (set [][]byte, ttl uint32, err error) {
+// SeenDS returns the RDATA of the DS set at a server of the parent, and its TTL in seconds.
+func (ask Ask) SeenDS(ctx context.Context, server, zone string) (set [][]byte, ttl uint32, err error) {
 	records, _, err := ask.records(ctx, server, zone, dns.TypeDS)
 	for _, rr := range records {
 		set, ttl = append(set, rdata(rr)), max(ttl, rr.Header().Ttl)

@@ -414,10 +414,10 @@ func TestAskTCP(t *testing.T) {
 		}
 	}()
 	ask := Ask(AskTCP)
-	if set, _, err := ask.seenDS(context.Background(), l.Addr().String(), "example."); err != nil || len(set) > 0 {
+	if set, _, err := ask.SeenDS(context.Background(), l.Addr().String(), "example."); err != nil || len(set) > 0 {
 		t.Errorf("DS of example.: %v, %v", set, err)
 	}
-	if _, _, err := ask.seenDS(context.Background(), l.Addr().String(), "other."); err == nil || !strings.Contains(err.Error(), "other. DS: answers NOERROR, authoritative: false") {
+	if _, _, err := ask.SeenDS(context.Background(), l.Addr().String(), "other."); err == nil || !strings.Contains(err.Error(), "other. DS: answers NOERROR, authoritative: false") {
 		t.Errorf("a server that is no authority: %v", err)
 	}
 }
