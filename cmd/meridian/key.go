@@ -16,10 +16,19 @@ import (
 )
 
 type keyCommand struct {
-	Make keyMake `cmd:"" help:"Make the keys of a zone, in files as BIND has them."`
-	List keyList `cmd:"" help:"Show the keys in a directory, BIND's too, and what they do."`
-	DS   keyDS   `cmd:"" name:"ds" help:"Print the DS records that the parent should have."`
-	Roll keyRoll `cmd:"" help:"Replace a key, or go on with it: looks at all servers, takes the next step if it is time."`
+	Status keyStatus `cmd:"" help:"Show the keys of a running cluster, and what their rolls wait for."`
+	Make   keyMake   `cmd:"" help:"Make the keys of a zone, in files as BIND has them."`
+	List   keyList   `cmd:"" help:"Show the keys in a directory, BIND's too, and what they do."`
+	DS     keyDS     `cmd:"" name:"ds" help:"Print the DS records that the parent should have."`
+	Roll   keyRoll   `cmd:"" help:"Replace a key, or go on with it: looks at all servers, takes the next step if it is time. With --endpoint a running cluster does all that."`
+	Import keyImport `cmd:"" help:"Give the keys of a directory to a running cluster, sealed."`
+	Seen   keySeen   `cmd:"" name:"ds-seen" help:"Tell a running cluster that the parent has just the DS that key ds prints, on all its servers."`
+	Forget keyForget `cmd:"" help:"Tell a running cluster that a nameserver is gone for good: rolls wait for it no more."`
+}
+
+// ofCluster makes a command work on a running cluster instead of a directory.
+type ofCluster struct {
+	Endpoint string `help:"Address of a node's API: works on its cluster instead of a directory." placeholder:"URL"`
 }
 
 type keyDir struct {
@@ -100,12 +109,16 @@ func (c keyList) Run() error {
 
 type keyDS struct {
 	keyDir
+	ofCluster
 	Zone   string `arg:"" help:"Name of the zone."`
 	SHA384 bool   `name:"sha384" help:"By SHA-384 instead of SHA-256."`
 }
 
 // Run prints DS records as zone-file text.
 func (c keyDS) Run() error {
+	if c.Endpoint != "" {
+		return endpoint{c.Endpoint}.printDS(c.Zone)
+	}
 	keys, err := zonekeys.ForParent(c.Dir, c.Zone, time.Now())
 	if err != nil {
 		return err
@@ -126,6 +139,8 @@ func (c keyDS) Run() error {
 
 type keyRoll struct {
 	keyDir
+	ofCluster
+	person
 	Zone        string        `arg:"" help:"Name of the zone."`
 	What        string        `arg:"" optional:"" enum:",introduce,zsk,ksk,csk,delete-ds,announce-ds,remove" default:"" help:"introduce: sign by the keys in the directory; zsk, ksk, csk: replace that key; delete-ds, announce-ds: leave the chain of trust, come back; remove: stop signing. Without it: go on with what is under way."`
 	Nameservers []string      `help:"All nameservers of the zone: addresses, with a port unless it is 53. Kept in the directory for the next call." placeholder:"ADDRESS"`
@@ -142,6 +157,12 @@ func (c keyRoll) Run() error {
 	switch c.What {
 	case "zsk", "ksk", "csk":
 		kind = dnssec.EventKind("roll-" + c.What)
+	}
+	if c.Endpoint != "" {
+		if kind == "" {
+			return fmt.Errorf("a cluster goes on by itself: say what to roll; key status shows what it waits for")
+		}
+		return endpoint{c.Endpoint}.order(c.person, c.Zone, string(kind), nil)
 	}
 	s, notes, err := zonekeys.Roll(context.Background(), c.Dir, c.Zone, zonekeys.Orders{Kind: kind, Nameservers: c.Nameservers,
 		Parents: c.Parents, DNSKEYTTL: c.DNSKEYTTL, MaxTTL: c.MaxTTL, DSTTL: c.DSTTL, Propagation: c.Propagation},

@@ -3,7 +3,6 @@ package dashboard
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -162,20 +161,7 @@ func (s *Server) postControls(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), submitWait)
 	defer cancel()
 	result, err := s.src.Submit(ctx, cmd)
-	if err == nil {
-		err = result.Err()
-	} else if result.Code == "" {
-		if result = control.Refuse(err); result.Code == "refused" && !errors.Is(err, control.ErrRefused) {
-			problem{Status: http.StatusServiceUnavailable, Code: "no_quorum", Key: cmd.Key,
-				Detail: fmt.Sprintf("the voters did not decide, nothing is known to have changed: %v. To try again, send the same key", err)}.write(w)
-			return
-		}
-	}
-	if err != nil {
-		problem{Status: refusalStatus(result.Code), Code: string(result.Code), Detail: err.Error(), Rules: result.Rules}.write(w)
-		return
-	}
-	reply(w, result)
+	s.decided(w, result, err, cmd.Key)
 }
 
 // refusalStatus tells a command that could be right at another time from one that never is.

@@ -60,6 +60,11 @@ type Source struct {
 	// of package control; any other error means that no voter decided, or none is known to have.
 	Submit func(context.Context, control.Command) (control.Result, error)
 
+	Keys func() []ZoneKeys // of every zone that has keys of the cluster, ordered by name
+
+	// OrderKeys has the voters decide an order about keys. An error may wrap ErrKeysBusy or ErrKeysOrder; otherwise as Submit.
+	OrderKeys func(context.Context, KeyOrder) (control.Result, error)
+
 	// Changed returns a channel that is closed when any of the others would next return something new.
 	Changed func() <-chan struct{}
 
@@ -112,7 +117,7 @@ func Start(cfg Config, src Source) (*Server, error) {
 		return nil, errors.New("dashboard: listener, gatherer and logger are required")
 	}
 	if src.Node == nil || src.Health == nil || src.Control == nil || src.Snapshot == nil || src.Submit == nil ||
-		src.Changed == nil || src.Events == nil {
+		src.Keys == nil || src.OrderKeys == nil || src.Changed == nil || src.Events == nil {
 		return nil, errors.New("dashboard: every function of the source is required")
 	}
 	s := &Server{src: src, logger: cfg.Logger, hosts: hostSet(cfg.Hosts), closing: make(chan struct{})}

@@ -233,7 +233,23 @@ func (f *fake) source() Source {
 		Control:  get(f, func() *control.State { return f.control }),
 		Snapshot: get(f, func() *zones.Snapshot { return f.snapshot }),
 		Submit:   f.submit,
-		Changed:  get(f, func() <-chan struct{} { return f.changed }),
+		Keys: get(f, func() []ZoneKeys {
+			return []ZoneKeys{{Zone: "example.com.", Stage: "steady", Generation: 3, Keys: []Key{{Tag: 7, Role: "KSK", Algorithm: "ED25519", Does: "published, signs, in CDS"}}}}
+		}),
+		OrderKeys: func(ctx context.Context, o KeyOrder) (control.Result, error) {
+			switch o.Do {
+			case "roll-zsk":
+				return control.Result{Epoch: 1, Index: 9}, nil
+			case "roll-ksk":
+				return control.Result{}, fmt.Errorf("%w: its keys are at zsk-sign", ErrKeysBusy)
+			case "late":
+				return control.Refuse(fmt.Errorf("%w: index 8", control.ErrVersion)), control.ErrVersion
+			case "away":
+				return control.Result{}, errNoLeader
+			}
+			return control.Result{}, fmt.Errorf("%w: %q", ErrKeysOrder, o.Do)
+		},
+		Changed: get(f, func() <-chan struct{} { return f.changed }),
 		Events: func(after uint64) []health.Event {
 			return get(f, func() []health.Event { return f.journal[min(after, uint64(len(f.journal))):] })()
 		},

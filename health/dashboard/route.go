@@ -54,6 +54,19 @@ var routes = []route{
 		"GET /v1/controls/history?limit=20", (*Server).getHistory},
 	{"GET", "/v1/rules", "The safety rules, the built-in ones included, and whether they hold.", nil,
 		"GET /v1/rules", (*Server).getRules},
+	{"GET", "/v1/keys", "The DNSSEC keys of every zone, the stage of their roll and what it waits for.", nil,
+		"GET /v1/keys", (*Server).getKeys},
+	{"POST", "/v1/keys", "Rolls the keys of a zone, or says something of them. What is under way must be over first: otherwise the answer is 409.", []param{
+		{"zone", "name of the zone, lower case, with the last dot; required"},
+		{"do", "`roll-zsk`, `roll-ksk`, `roll-csk`: replace that key; `ds-seen`: the parent has just the DS that it should; `delete-ds`, `announce-ds`: leave " +
+			"the chain of trust, come back; `remove`: stop signing; `introduce`: sign again by new keys; `import`: sign by `keys`; `forget`: `nameserver` is gone for good; " +
+			"`drop`: forget the keys of a zone that the world does not want signed; required"},
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"nameserver", "of `forget`: name of the node"},
+		{"keys", "of `import`: array of keys, sealed as `meridian key import` does it"},
+		{"key", "idempotency key; default a new one"}},
+		"POST /v1/keys\n" + `{"zone": "example.com.", "do": "roll-zsk", "reason": "yearly", "actor": "mia"}`, (*Server).postKeys},
 	{"GET", "/v1/explain", "Why a question is answered as it is. With `Accept: text/plain` as text, whose last line is the answer.", []param{
 		{"name", "the name asked; required"},
 		{"type", "the type asked; default `A`"},

@@ -251,7 +251,7 @@ func names(s *dnssec.State) []string {
 
 // what changed since the voters were told               a command, and its line in the history
 // stage, keys, generation, limits or who is waited for  at once, with one
-// what servers report                                   once a minute, without
+// what servers report                                   once a minute, a first word at once, without
 // the clock, while a stage is under way                 once an hour, without
 // the clock alone                                       never
 func (r *Ring) commit(now time.Time, z *zone, keys control.ZoneKeys) *control.Command {
@@ -263,7 +263,7 @@ func (r *Ring) commit(now time.Time, z *zone, keys control.ZoneKeys) *control.Co
 		return r.command(keys.Zone, z.state, keys.Index, r.actor, reason)
 	}
 	age := z.state.Wall.Sub(z.kept.Wall)
-	if news := !bytes.Equal(observed(z.kept), observed(z.state)); news && age >= observeEvery || age >= clockEvery && len(z.state.Waits()) > 0 {
+	if news := !bytes.Equal(observed(z.kept), observed(z.state)); news && (age >= observeEvery || unheard(z.state) < unheard(z.kept)) || age >= clockEvery && len(z.state.Waits()) > 0 {
 		command := r.command(keys.Zone, z.state, keys.Index, r.actor, keys.Reason)
 		command.Keys.Times = true
 		return command
@@ -283,6 +283,21 @@ func decided(s *dnssec.State) []byte {
 		c.Parents[i] = dnssec.Parent{Name: c.Parents[i].Name}
 	}
 	return c.Encode()
+}
+
+// unheard counts the servers that have not said anything yet.
+func unheard(s *dnssec.State) (n int) {
+	for _, node := range s.Nodes {
+		if node.Heard.IsZero() {
+			n++
+		}
+	}
+	for _, p := range s.Parents {
+		if p.Seen.IsZero() {
+			n++
+		}
+	}
+	return n
 }
 
 // observed is what there is in a state beside the times that go on by themselves.

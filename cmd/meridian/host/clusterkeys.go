@@ -17,6 +17,7 @@ import (
 	"github.com/meridian-gslb/meridian/dns/dnssec"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/health/dashboard"
 	"github.com/meridian-gslb/meridian/health/replica"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -328,8 +329,11 @@ func (h *Host) orderKeys(ctx context.Context, o keyring.Order, key string) (cont
 		}
 	}
 	command, err := ring.Order(h.replica.State(), o, zone, lives, time.Now())
-	if err != nil {
-		return control.Result{}, err
+	switch {
+	case errors.Is(err, dnssec.ErrBusy):
+		return control.Result{}, fmt.Errorf("%w: %w", dashboard.ErrKeysBusy, err)
+	case err != nil:
+		return control.Result{}, fmt.Errorf("%w: %w", dashboard.ErrKeysOrder, err)
 	}
 	command.Key = key
 	return h.submit(ctx, *command)

@@ -21,11 +21,13 @@ func (h *Host) source() dashboard.Source {
 			}
 			return nil
 		},
-		Control:  h.obeyed,
-		Snapshot: h.snapshot.Load,
-		Submit:   h.submit,
-		Changed:  h.changed.next,
-		Events:   h.journal.after,
+		Control:   h.obeyed,
+		Snapshot:  h.snapshot.Load,
+		Submit:    h.submit,
+		Keys:      h.shownKeys,
+		OrderKeys: h.takeOrder,
+		Changed:   h.changed.next,
+		Events:    h.journal.after,
 	}
 }
 
