@@ -76,6 +76,11 @@ func distance(a, b *host) time.Duration {
 
 // transmit sends a message over a link, datagram by datagram.
 func (s *Sim) transmit(from, to *host, message []byte) {
+	if health.MessageKind(message[1]) == health.KindServing {
+		// Its fate is drawn aside, so that the seeds of old failures keep their meaning.
+		s.rnd, s.aside = s.aside, s.rnd
+		defer func() { s.rnd, s.aside = s.aside, s.rnd }()
+	}
 	f := &s.links[from.index][to.index]
 	copies := 1
 	if s.chance(f.Duplicate) {

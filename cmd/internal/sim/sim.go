@@ -37,6 +37,7 @@ type Sim struct {
 	now    time.Duration // since epoch
 	queue  queue
 	rnd    *rand.Rand
+	aside  *rand.Rand    // for what was added later
 	most   time.Duration // that a clock is off
 	plan   *zones.Plan
 	hosts  []*host
@@ -62,7 +63,7 @@ type line struct {
 // New starts all nodes of a setting, with empty disks and a perfect network.
 func New(set Setting) *Sim {
 	s := &Sim{
-		rnd: rand.New(rand.NewPCG(set.Seed, 0)), plan: set.Plan, most: set.Skew,
+		rnd: rand.New(rand.NewPCG(set.Seed, 0)), aside: rand.New(rand.NewPCG(set.Seed, 1)), plan: set.Plan, most: set.Skew,
 		paths: make(map[path]bool), ends: make(map[string]End),
 	}
 	s.check = newChecker(s, set.Seed)
