@@ -65,11 +65,8 @@ func TestClockIsComparedWithPeers(t *testing.T) {
 			eu := start(t, "eu1", testEpoch)
 			eu.meet("in1", "us1")
 			say := func(in, us time.Duration, sequence uint64) {
-				for name, ahead := range map[health.NodeID]time.Duration{"in1": in, "us1": us} {
-					s := health.Serving{Origin: name, Incarnation: 1, Sequence: sequence, Time: eu.now.Add(ahead)}
-					body := health.Seal(health.KindServing, name, s.Append(nil), func(m []byte) []byte { return testSign(testKey(name), m) })
-					eu.Receive(body, eu.now)
-				}
+				eu.hearClock("in1", in, sequence)
+				eu.hearClock("us1", us, sequence)
 				eu.step()
 			}
 			say(tt.in, tt.us, 1)
@@ -86,6 +83,27 @@ func TestClockIsComparedWithPeers(t *testing.T) {
 				t.Errorf("clock %+v after all agree, want it fit", eu.clock)
 			}
 		})
+	}
+}
+
+// hearClock has a node told what a peer's clock shows.
+func (h *driver) hearClock(peer health.NodeID, ahead time.Duration, sequence uint64) {
+	s := health.Serving{Origin: peer, Incarnation: 1, Sequence: sequence, Time: h.now.Add(ahead)}
+	h.Receive(health.Seal(health.KindServing, peer, s.Append(nil), func(m []byte) []byte { return testSign(testKey(peer), m) }), h.now)
+}
+
+// As long as one peer alone was heard its clock is the median. If that is the wrong one, the node signs nothing until it hears
+// another.
+func TestFirstClockIsTheMedian(t *testing.T) {
+	eu := start(t, "eu1", testEpoch)
+	eu.meet("in1", "us1")
+	eu.hearClock("us1", time.Hour, 1)
+	if eu.step(); eu.clock.Fit {
+		t.Errorf("clock %+v an hour off the only one heard, want it not fit", eu.clock)
+	}
+	eu.hearClock("in1", 0, 1)
+	if eu.step(); !eu.clock.Fit || eu.clock.Peers != 2 {
+		t.Errorf("clock %+v with a second peer that agrees, want it fit", eu.clock)
 	}
 }
 
