@@ -49,6 +49,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 			return nil, err
 		}
 		p.zones[w.Zones[i].wire] = zone
+		p.lengths[len(w.Zones[i].wire)] = true
 	}
 	p.Targets = c.targets()
 	if n := len(p.Targets); n > health.MaxVector {

@@ -24,6 +24,7 @@ type Plan struct {
 
 	estimates *rtt.Orders          // that the plan was compiled by
 	zones     map[string]*ZoneData // by apex in wire format, lower case
+	lengths   [256]bool            // that an apex has
 	byCheck   map[health.CheckID][]int
 	byControl map[control.ControlID][]int
 }
@@ -32,8 +33,10 @@ type Plan struct {
 // before the zone's apex; nil where we serve none. It allocates nothing.
 func (p *Plan) Zone(name []byte) (z *ZoneData, offset int) {
 	for offset < len(name) {
-		if z := p.zones[string(name[offset:])]; z != nil {
-			return z, offset
+		if p.lengths[len(name)-offset] { // most ends of a name are told from an apex by this alone
+			if z := p.zones[string(name[offset:])]; z != nil {
+				return z, offset
+			}
 		}
 		offset += 1 + int(name[offset])
 	}

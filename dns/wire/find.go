@@ -34,6 +34,7 @@ type answer struct {
 // A Scratch is memory that Answer works in. It may be used again, but not by two calls at once.
 type Scratch struct {
 	answer  answer
+	name    [maxName]byte                                // of the question, in lower case
 	targets [zones.MaxAliases][maxName]byte              // of CNAMEs, in lower case
 	synth   [static.FixedSize + maxName]byte             // the CNAME that a DNAME makes
 	types   [64]uint16                                   // of a name; more are rare, and cost an allocation
@@ -73,7 +74,7 @@ func (a *answer) find() {
 		a.out.RCode, a.extended = ServFail, infoNotReady
 		return
 	}
-	a.zone = a.snapshot.Plan.ZoneOf(a.query.name(), a.query.qtype)
+	a.zone = a.snapshot.Plan.ZoneOf(a.query.name, a.query.qtype)
 	switch {
 	case a.zone == nil:
 		a.out.RCode, a.extended = Refused, infoNotAuthoritative
@@ -83,7 +84,7 @@ func (a *answer) find() {
 		return
 	}
 	a.unlock()
-	a.follow(owner{a.query.name(), atQuestion})
+	a.follow(owner{a.query.name, atQuestion})
 	a.proveExpansions()
 }
 
@@ -167,7 +168,7 @@ func (a *answer) leaves(name []byte) bool {
 
 // seen reports whether a chain of CNAMEs has come round.
 func (a *answer) seen(aliases int, name []byte) bool {
-	if bytes.Equal(name, a.query.name()) {
+	if bytes.Equal(name, a.query.name) {
 		return true
 	}
 	for i := range aliases {

@@ -50,7 +50,7 @@ func NewChaosName(name, text string) (ChaosName, error) {
 func (a *answer) chaos() {
 	if qtype := a.query.qtype; qtype == typeTXT || qtype == typeANY {
 		for i := range a.query.identity.Chaos {
-			if c := &a.query.identity.Chaos[i]; c.name == string(a.query.name()) {
+			if c := &a.query.identity.Chaos[i]; c.name == string(a.query.name) {
 				a.authoritative = true
 				a.message.add(sectionAnswer, &c.set, atQuestion)
 				return

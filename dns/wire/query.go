@@ -56,12 +56,8 @@ type query struct {
 	fault     uint16   // the response code where the query itself is at fault
 	faultInfo infoCode // and what more is to be said of it
 
-	lower  [maxName]byte // the question's name in lower case
-	length int           // of that name
+	name []byte // the question's, in lower case
 }
-
-// name returns the question's name in lower case.
-func (q *query) name() []byte { return q.lower[:q.length] }
 
 func (q *query) readHeader(b []byte) Drop {
 	if len(b) < headerSize {
@@ -116,16 +112,16 @@ func (q *query) readQuestion(b []byte) int {
 		}
 		n := int(b[offset])
 		// In the first name of a message a compression pointer has nothing to point to (RFC 1035, section 4.1.4).
-		if n > 63 || offset+1+n > len(b) || q.length+1+n > maxName {
+		offset += 1 + n
+		if n > 63 || offset > len(b) || offset-headerSize > maxName {
 			return 0
 		}
-		lower(q.lower[q.length:], b[offset:offset+1+n])
-		offset += 1 + n
-		q.length += 1 + n
 		if n == 0 {
 			break
 		}
 	}
+	q.name = q.name[:offset-headerSize]
+	lower(q.name, b[headerSize:offset])
 	if offset+4 > len(b) {
 		return 0
 	}
@@ -135,14 +131,32 @@ func (q *query) readQuestion(b []byte) int {
 	return offset
 }
 
-// lower copies a label in lower case (RFC 4343). Its length, at most 63, is no letter.
-func lower(dst, label []byte) {
-	for i, c := range label {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
+// lower copies a name in lower case (RFC 4343). The lengths of its labels, at most 63, are no letters.
+func lower(dst, name []byte) {
+	const word = 8
+	last := len(name) - word
+	if last < 0 {
+		for i, c := range name {
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			dst[i] = c
 		}
-		dst[i] = c
+		return
 	}
+	for i := 0; i < last; i += word {
+		binary.LittleEndian.PutUint64(dst[i:], lower8(binary.LittleEndian.Uint64(name[i:])))
+	}
+	binary.LittleEndian.PutUint64(dst[last:], lower8(binary.LittleEndian.Uint64(name[last:]))) // some of it once more
+}
+
+// lower8 makes eight bytes lower case. The sums have a byte's top bit set where its other bits are at least 'A', or above 'Z';
+// none carries into the next byte.
+func lower8(x uint64) uint64 {
+	const each, top = 0x0101_0101_0101_0101, 0x80
+	low := x &^ (each * top)
+	letters := ((low + each*(top-'A')) ^ (low + each*(top-1-'Z'))) &^ x & (each * top)
+	return x | letters>>2
 }
 
 // judgeType says what is wrong with asking for a type.

@@ -116,8 +116,10 @@ func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Ou
 		scratch = new(Scratch)
 	}
 	a := &scratch.answer
-	*a = answer{scratch: scratch, snapshot: s, signer: r.Signer, random: r.Random, out: Outcome{Counter: -1, GroupCounter: -1}}
-	a.query.request, a.query.identity, a.query.faultInfo = *r, id, infoNone
+	*a = answer{} // a literal with fields would be made elsewhere and copied
+	a.scratch, a.snapshot, a.signer, a.random = scratch, s, r.Signer, r.Random
+	a.out.Counter, a.out.GroupCounter = -1, -1
+	a.query.request, a.query.identity, a.query.faultInfo, a.query.name = *r, id, infoNone, scratch.name[:0]
 	if a.out.Drop = a.query.readHeader(r.Query); a.out.Drop != Answered {
 		return dst, a.out
 	}
@@ -180,7 +182,7 @@ func (a *answer) classify() {
 	if a.query.question == nil {
 		return
 	}
-	name := a.query.request.Query[headerSize : headerSize+a.query.length]
+	name := a.query.request.Query[headerSize : headerSize+len(a.query.name)]
 	if !whole {
 		name = name[len(name)-apex:]
 	}
