@@ -71,12 +71,16 @@ type Table struct {
 	mask     uint64
 	sets     [][ways]bucket
 
-	// What is hashed, network, kind and name, is written for each answer: it lies between pads, on cache lines that no
+	// What is hashed, network, kind and name, and what was fetched is written for each answer: it lies between pads, on cache lines that no
 	// other table writes.
-	_      [64]byte
-	hashed [9 + maxName + 1]byte
-	_      [64]byte
+	_       [64]byte
+	hashed  [9 + maxName + 1]byte
+	fetched uint32
+	_       [64]byte
 }
+
+// A Bucket says which bucket of a table is meant.
+type Bucket uint64
 
 const maxName = 255
 
@@ -118,7 +122,26 @@ func New(l Limits, seed [16]byte) *Table {
 //	less                 not              a multiple of Slip        Slip
 //	less                 not              another number            Drop
 func (t *Table) Judge(from netip.Addr, kind Kind, name []byte, now int64) Action {
-	b := t.find(t.hash(from, kind, name))
+	return t.Take(t.Bucket(from, kind, name), from, now)
+}
+
+// Bucket returns which bucket an answer is taken out of.
+func (t *Table) Bucket(from netip.Addr, kind Kind, name []byte) Bucket {
+	return Bucket(t.hash(from, kind, name))
+}
+
+// Fetch reads where buckets lie, all at once: each by itself would be waited for. It decides nothing.
+func (t *Table) Fetch(buckets []Bucket) {
+	sum := uint32(0)
+	for _, b := range buckets {
+		sum += t.sets[uint64(b)&t.mask][0].tag
+	}
+	t.fetched = sum // so that the compiler reads them
+}
+
+// Take is Judge for a bucket of this table.
+func (t *Table) Take(bucket Bucket, from netip.Addr, now int64) Action {
+	b := t.find(uint64(bucket))
 	if full := max(b.full, now) + t.interval; full-now <= t.size {
 		b.full = full
 		return Pass

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"slices"
 	"testing"
@@ -25,7 +26,7 @@ func BenchmarkCost(b *testing.B) {
 	for b.Loop() {
 		a := answering.turn(b, func(n int) {
 			answering.worker.limiter.begin(s, n == batchSize)
-			answering.worker.answerFrom(s, 0, n)
+			answering.worker.answer(s, n)
 			answering.worker.limiter.publish()
 		})
 		e := echoing.turn(b, echoing.worker.echo)
@@ -54,6 +55,25 @@ func (w *udpWorker) echo(n int) {
 // A pair is a worker and its client.
 type pair struct {
 	worker, client *udpWorker
+	network        uint32
+	sources        [batchSize][4]byte
+}
+
+// disguise has n queries come from 1,024 networks by turns, so that they are bounded each by itself as different names are.
+func (p *pair) disguise(n int) {
+	for i := range n {
+		p.network += 1 << 22
+		source := p.worker.names[i][4:8]
+		copy(p.sources[i][:], source)
+		binary.BigEndian.PutUint32(source, p.network)
+	}
+}
+
+// unmask undoes disguise, so that the answers find back.
+func (p *pair) unmask(n int) {
+	for i := range n {
+		copy(p.worker.names[i][4:8], p.sources[i][:])
+	}
 }
 
 func newPair(b *testing.B, s *Server, query []byte) *pair {
@@ -67,7 +87,7 @@ func newPair(b *testing.B, s *Server, query []byte) *pair {
 		workers[0].limiter = s.newLimiter(workers[0].counters, workers[0].address)
 		return workers[0]
 	}
-	p := &pair{open(), open()}
+	p := &pair{worker: open(), client: open()}
 	name, err := unix.Getsockname(p.worker.socket)
 	if err != nil {
 		b.Fatal(err)
@@ -94,7 +114,9 @@ func (p *pair) turn(b *testing.B, answer func(n int)) float64 {
 		if n == 0 {
 			b.Fatalf("%d of %d queries came", done, batchSize)
 		}
+		p.disguise(n)
 		answer(n)
+		p.unmask(n)
 		p.worker.send()
 		for i := range n {
 			p.worker.rearm(i)

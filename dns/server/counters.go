@@ -142,12 +142,12 @@ func (c *counters) publish(b *burst) {
 // count counts a query that wire.Answer has seen.
 func (c *counters) count(s *zones.Snapshot, o wire.Outcome, received, sent int) {
 	var b burst
-	c.countIn(&b, s, o, received, sent)
+	c.countIn(&b, s, &o, received, sent)
 	c.publish(&b)
 }
 
 // countIn is count, but what b holds is to be published later.
-func (c *counters) countIn(b *burst, s *zones.Snapshot, o wire.Outcome, received, sent int) {
+func (c *counters) countIn(b *burst, s *zones.Snapshot, o *wire.Outcome, received, sent int) {
 	b.received += uint64(received)
 	switch o.Drop {
 	case wire.DropShort:

@@ -101,49 +101,75 @@ func (l *limiter) publish() { l.counters.publish(&l.burst) }
 
 func (l *limiter) loaded() bool { return l.busy >= busyBatches || l.now-l.over < overFor }
 
-// reply appends the answer to a query to dst, and counts it. Nothing is appended if there is to be none. Pending: signatures are
-// missing, and nothing was counted.
-func (l *limiter) reply(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort, random uint32) (_ []byte, pending bool) {
+// A draft is an answer of which is not decided yet whether it goes out.
+type draft struct {
+	query   []byte
+	from    netip.AddrPort
+	random  uint32
+	answer  []byte // empty: there is none
+	outcome wire.Outcome
+	bounded bool
+	bucket  rrl.Bucket // if it is bounded
+}
+
+// draft makes the answer to the query of d behind dst.
+func (l *limiter) draft(d *draft, dst []byte, s *zones.Snapshot) {
+	r := l.ask(d)
+	d.answer, d.outcome = wire.Answer(dst, s, l.id, r)
+	d.bounded = len(d.answer) > 0 && l.table != nil && !d.outcome.Cookie.Good()
+	if d.bounded {
+		d.bucket = l.table.Bucket(r.Source, d.outcome.Kind, d.outcome.Subject)
+	}
+}
+
+// ask makes the request of a draft's query.
+func (l *limiter) ask(d *draft) *wire.Request {
 	r := &l.request
-	r.Query, r.Source, r.Random = query, from.Addr(), random
-	answer, outcome := wire.Answer(dst, s, l.id, r)
-	if len(answer) > 0 && l.table != nil && !outcome.Cookie.Good() {
-		if action := l.table.Judge(r.Source, outcome.Kind, outcome.Subject, l.now); action != rrl.Pass {
-			answer = l.limit(action, answer, &outcome, s)
+	r.Query, r.Source, r.Random = d.query, d.from.Addr(), d.random
+	return r
+}
+
+// settle decides what is sent, and counts it; empty: nothing is. Pending: signatures are missing, and nothing was counted.
+func (l *limiter) settle(d *draft, s *zones.Snapshot) (answer []byte, pending bool) {
+	answer = d.answer
+	if d.bounded {
+		if action := l.table.Take(d.bucket, d.from.Addr(), l.now); action != rrl.Pass {
+			answer = l.limit(action, d, s)
 		}
 	}
-	if outcome.Pending && len(answer) > 0 && !outcome.Truncated {
-		return dst, true
+	if d.outcome.Pending && len(answer) > 0 && !d.outcome.Truncated {
+		return nil, true
 	}
-	l.counters.countIn(&l.burst, s, outcome, len(query), len(answer))
+	l.counters.countIn(&l.burst, s, &d.outcome, len(d.query), len(answer))
 	if l.recorder != nil {
-		l.recorder.Record(transportNames[transportUDP], from, l.to, l.wall, query, answer)
+		l.recorder.Record(transportNames[transportUDP], d.from, l.to, l.wall, d.query, answer)
 	}
 	return answer, false
 }
 
-// truncated appends an answer without records: the client is to come by TCP.
-func (l *limiter) truncated(dst []byte, s *zones.Snapshot, query []byte, from netip.AddrPort) []byte {
-	r := l.request
-	r.Query, r.Source, r.Truncate = query, from.Addr(), true
-	answer, outcome := wire.Answer(dst, s, l.id, &r)
-	l.counters.countIn(&l.burst, s, outcome, len(query), len(answer))
+// truncated makes an answer without records instead: the client is to come by TCP.
+func (l *limiter) truncated(d *draft, s *zones.Snapshot) []byte {
+	r := *l.ask(d)
+	r.Truncate = true
+	answer, outcome := wire.Answer(d.answer[:0], s, l.id, &r)
+	l.counters.countIn(&l.burst, s, &outcome, len(d.query), len(answer))
 	return answer
 }
 
 // limit does to an answer over the bound what was decided.
-func (l *limiter) limit(action rrl.Action, answer []byte, o *wire.Outcome, s *zones.Snapshot) []byte {
+func (l *limiter) limit(action rrl.Action, d *draft, s *zones.Snapshot) []byte {
 	l.counters.limited[action].Add(1)
 	l.over = l.now
 	switch {
 	case !l.enforce || action == rrl.Leak:
-		return answer
+		return d.answer
 	case action == rrl.Drop:
-		o.Counter, o.GroupCounter = -1, -1
-		return answer[:0]
+		d.outcome.Counter, d.outcome.GroupCounter = -1, -1
+		return nil
 	}
-	again := l.request
+	again := *l.ask(d)
 	again.Truncate = true
-	answer, *o = wire.Answer(answer[:0], s, l.id, &again)
+	answer, outcome := wire.Answer(d.answer[:0], s, l.id, &again)
+	d.outcome = outcome
 	return answer
 }

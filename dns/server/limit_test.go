@@ -55,7 +55,9 @@ func (l *limiter) replies(t *testing.T, s *Server, query []byte, n int) string {
 	published := snapshot(t, toEurope)
 	var b strings.Builder
 	for range n {
-		answer, _ := l.reply(nil, published, query, client, 0)
+		d := draft{query: query, from: client}
+		l.draft(&d, nil, published)
+		answer, _ := l.settle(&d, published)
 		var m dns.Msg
 		switch err := m.Unpack(answer); {
 		case len(answer) == 0:

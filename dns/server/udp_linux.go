@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -42,8 +43,15 @@ type udpWorker struct {
 	anywhere bool // bound to all addresses: packets carry the one that was asked
 	counters *counters
 	limiter  *limiter
-	at       int // the query of the batch that is being answered
+	at       int // the query or draft of the batch that is being worked on
 	replies  int // of the batch so far
+
+	// A batch is answered in two rounds, for what bounds an answer seldom lies in the cache: so the processor fetches it
+	// for all of them at once.
+	drafted int
+	drafts  [batchSize]draft
+	asked   [batchSize]int // the query of each draft
+	buckets [batchSize]rrl.Bucket
 
 	in       [batchSize]mmsghdr
 	out      [batchSize]mmsghdr
@@ -109,9 +117,7 @@ func (w *udpWorker) serve(s *Server) {
 	for !s.closing.Load() {
 		n = w.receive(n >= fewQueries)
 		w.limiter.begin(s, n == batchSize)
-		for done := 0; done < n; {
-			done = w.answerFrom(s, done, n)
-		}
+		w.answer(s, n)
 		w.limiter.publish() // before who has an answer can look at the metrics
 		w.send()
 		for i := range n {
@@ -138,25 +144,37 @@ func (w *udpWorker) receive(likely bool) int {
 	return int(n)
 }
 
-// answerFrom answers the queries first…n-1 and returns n; a panic ends it behind the query that caused it.
-func (w *udpWorker) answerFrom(s *Server, first, n int) (done int) {
+// answer answers the first n queries, from one snapshot.
+func (w *udpWorker) answer(s *Server, n int) {
+	snapshot := s.config.Snapshot()
+	w.drafted = 0
+	w.each(s, snapshot, n, (*udpWorker).draft)
+	w.fetch()
+	w.each(s, snapshot, w.drafted, (*udpWorker).settle)
+}
+
+// each does something with w.at from 0 to n-1. A panic costs only the one that caused it.
+func (w *udpWorker) each(s *Server, snapshot *zones.Snapshot, n int, do func(*udpWorker, *Server, *zones.Snapshot)) {
+	for w.at = 0; w.at < n; w.at++ {
+		w.until(s, snapshot, n, do)
+	}
+}
+
+// until is each from w.at on, as far as a panic.
+func (w *udpWorker) until(s *Server, snapshot *zones.Snapshot, n int, do func(*udpWorker, *Server, *zones.Snapshot)) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			w.counters.drop(dropPanic)
 			s.logPanic(cause)
-			done = w.at + 1
 		}
 	}()
-	w.at = first
-	snapshot := s.config.Snapshot()
 	for ; w.at < n; w.at++ {
-		w.answer(s, snapshot)
+		do(w, s, snapshot)
 	}
-	return n
 }
 
-// answer answers the query at w.at.
-func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
+// draft drafts the answer to the query at w.at.
+func (w *udpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 	i := w.at
 	query := w.queries[i][:min(int(w.in[i].length), querySize)]
 	from, ok := sourceOf(&w.names[i])
@@ -167,13 +185,36 @@ func (w *udpWorker) answer(s *Server, snapshot *zones.Snapshot) {
 	if isUpkeepDatagram(query) && w.upkeep(s, i, query, from) {
 		return
 	}
-	room := w.answers[w.replies][:0:wire.MaxUDP]
-	answer, pending := w.limiter.reply(room, snapshot, query, from, rand.Uint32())
+	d := &w.drafts[w.drafted]
+	d.query, d.from, d.random = query, from, rand.Uint32()
+	w.limiter.draft(d, w.answers[w.drafted][:0:wire.MaxUDP], snapshot)
+	w.asked[w.drafted] = i
+	w.drafted++
+}
+
+// fetch has what bounds the drafts in the cache.
+func (w *udpWorker) fetch() {
+	n := 0
+	for i := range w.drafts[:w.drafted] {
+		if d := &w.drafts[i]; d.bounded {
+			w.buckets[n] = d.bucket
+			n++
+		}
+	}
+	if n > 0 {
+		w.limiter.table.Fetch(w.buckets[:n])
+	}
+}
+
+// settle makes the draft at w.at a reply, unless none is to be sent.
+func (w *udpWorker) settle(s *Server, snapshot *zones.Snapshot) {
+	d, i := &w.drafts[w.at], w.asked[w.at]
+	answer, pending := w.limiter.settle(d, snapshot)
 	if pending {
-		if s.signLater(later{bytes.Clone(query), from, w.limiter.to, w.reply(i)}) {
+		if s.signLater(later{bytes.Clone(d.query), d.from, w.limiter.to, w.reply(i)}) {
 			return
 		}
-		answer = w.limiter.truncated(room, snapshot, query, from)
+		answer = w.limiter.truncated(d, snapshot)
 	}
 	if len(answer) == 0 {
 		return

@@ -103,7 +103,7 @@ func loaded(tb testing.TB, port uint16) (*udpWorker, *Server) {
 
 func TestNoAnswerToPortZero(t *testing.T) {
 	w, s := loaded(t, 0)
-	w.answerFrom(s, 0, batchSize)
+	w.answer(s, batchSize)
 	if drops := w.counters.drops[dropPort].Load(); w.replies != 0 || drops != batchSize {
 		t.Errorf("%d replies, %d drops, want 0, %d", w.replies, drops, batchSize)
 	}
@@ -113,8 +113,9 @@ func TestBatch(t *testing.T) {
 	w, s := loaded(t, 5353)
 	w.in[3].length = 11
 	w.queries[5][2] |= 0x80
-	if done := w.answerFrom(s, 0, batchSize); done != batchSize || w.replies != batchSize-2 {
-		t.Fatalf("%d done, %d replies, want %d, %d", done, w.replies, batchSize, batchSize-2)
+	w.answer(s, batchSize)
+	if w.replies != batchSize-2 {
+		t.Fatalf("%d replies, want %d", w.replies, batchSize-2)
 	}
 	if w.out[3].header.Name != &w.names[4][0] || w.out[4].header.Name != &w.names[6][0] {
 		t.Error("replies behind a drop go to others than those that asked")
@@ -128,21 +129,25 @@ func TestUDPAllocatesNothing(t *testing.T) {
 		if allocs := testing.AllocsPerRun(100, func() {
 			w.replies = 0
 			w.limiter.begin(s, true)
-			w.answerFrom(s, 0, batchSize)
+			w.answer(s, batchSize)
 		}); allocs != 0 {
 			t.Errorf("a batch allocates %v times, recorder %T", allocs, recorder)
 		}
 	}
 }
 
-// BenchmarkBatch is the cost of a query without that of the system calls.
+// BenchmarkBatch is the cost of a query without that of the system calls, where the queries come from 2^14 networks by turns.
 func BenchmarkBatch(b *testing.B) {
 	w, s := loaded(b, 5353)
 	b.ReportAllocs()
-	for b.Loop() {
+	for network := uint32(0); b.Loop(); {
+		for i := range batchSize {
+			network += 1 << 18 // and so on through the IPv4 space
+			binary.BigEndian.PutUint32(w.names[i][4:], network)
+		}
 		w.replies = 0
 		w.limiter.begin(s, false)
-		w.answerFrom(s, 0, batchSize)
+		w.answer(s, batchSize)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batchSize, "ns/query")
 }

@@ -76,7 +76,9 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 	}
 	w.limiter.begin(s, false)
 	snapshot := s.config.Snapshot()
-	answer, pending := w.limiter.reply(w.answers[:0], snapshot, query, client, rand.Uint32())
+	d := draft{query: query, from: client, random: rand.Uint32()}
+	w.limiter.draft(&d, w.answers[:0], snapshot)
+	answer, pending := w.limiter.settle(&d, snapshot)
 	if pending {
 		reply := func(b []byte) error {
 			_, err := w.conn.WriteToUDPAddrPort(b, from)
@@ -85,7 +87,7 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		if s.signLater(later{append([]byte(nil), query...), client, w.limiter.to, reply}) {
 			return
 		}
-		answer = w.limiter.truncated(w.answers[:0], snapshot, query, client)
+		answer = w.limiter.truncated(&d, snapshot)
 	}
 	w.limiter.publish()
 	if len(answer) == 0 {
