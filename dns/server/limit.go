@@ -55,7 +55,6 @@ type limiter struct {
 	busy    int   // batches
 	over    int64 // when an answer was over the bound last, in ns of now
 	now     int64 // ns since the server began
-	request wire.Request
 	id      *wire.Identity
 	scratch wire.Scratch
 
@@ -91,8 +90,8 @@ func (l *limiter) begin(s *Server, full bool) {
 	} else {
 		l.busy /= 2
 	}
-	l.request = wire.Request{
-		Limit: wire.MaxUDP, Now: uint32(now.Unix()), RequireCookie: l.demand && l.loaded(), Signer: s.config.Signing.Signer, Scratch: &l.scratch,
+	l.scratch.Request = wire.Request{
+		Limit: wire.MaxUDP, Now: uint32(now.Unix()), RequireCookie: l.demand && l.loaded(), Signer: s.config.Signing.Signer,
 	}
 }
 
@@ -114,19 +113,20 @@ type draft struct {
 
 // draft makes the answer to the query of d behind dst.
 func (l *limiter) draft(d *draft, dst []byte, s *zones.Snapshot) {
-	r := l.ask(d)
-	d.answer, d.outcome = wire.Answer(dst, s, l.id, r)
+	d.answer = l.ask(d, dst, s, false)
 	d.bounded = len(d.answer) > 0 && l.table != nil && !d.outcome.Cookie.Good()
 	if d.bounded {
-		d.bucket = l.table.Bucket(r.Source, d.outcome.Kind, d.outcome.Subject)
+		d.bucket = l.table.Bucket(d.from.Addr(), d.outcome.Kind, d.outcome.Subject)
 	}
 }
 
-// ask makes the request of a draft's query.
-func (l *limiter) ask(d *draft) *wire.Request {
-	r := &l.request
-	r.Query, r.Source, r.Random = d.query, d.from.Addr(), d.random
-	return r
+// ask returns the answer to a draft's query behind dst.
+func (l *limiter) ask(d *draft, dst []byte, s *zones.Snapshot, truncate bool) []byte {
+	r := &l.scratch.Request
+	r.Query, r.Source, r.Random, r.Truncate = d.query, d.from.Addr(), d.random, truncate
+	answer := l.scratch.Answer(dst, s, l.id)
+	d.outcome = l.scratch.Outcome
+	return answer
 }
 
 // settle decides what is sent, and counts it; empty: nothing is. Pending: signatures are missing, and nothing was counted.
@@ -149,10 +149,8 @@ func (l *limiter) settle(d *draft, s *zones.Snapshot) (answer []byte, pending bo
 
 // truncated makes an answer without records instead: the client is to come by TCP.
 func (l *limiter) truncated(d *draft, s *zones.Snapshot) []byte {
-	r := *l.ask(d)
-	r.Truncate = true
-	answer, outcome := wire.Answer(d.answer[:0], s, l.id, &r)
-	l.counters.countIn(&l.burst, s, &outcome, len(d.query), len(answer))
+	answer := l.ask(d, d.answer[:0], s, true)
+	l.counters.countIn(&l.burst, s, &d.outcome, len(d.query), len(answer))
 	return answer
 }
 
@@ -167,9 +165,5 @@ func (l *limiter) limit(action rrl.Action, d *draft, s *zones.Snapshot) []byte {
 		d.outcome.Counter, d.outcome.GroupCounter = -1, -1
 		return nil
 	}
-	again := *l.ask(d)
-	again.Truncate = true
-	answer, outcome := wire.Answer(d.answer[:0], s, l.id, &again)
-	d.outcome = outcome
-	return answer
+	return l.ask(d, d.answer[:0], s, true)
 }

@@ -19,6 +19,7 @@ const (
 	batchSize   = 64        // datagrams that one system call takes
 	fewQueries  = 8         // so many in a batch say that there may be more
 	querySize   = 2048 + 64 // bytes of a query; of a longer one the rest is cut off; no power of two, so that the batch spreads in the cache
+	answerAlign = 16        // bytes
 	nameSize    = unix.SizeofSockaddrInet6
 	controlSize = 64 // room for a packet's destination address, of either family
 )
@@ -49,6 +50,8 @@ type udpWorker struct {
 	// A batch is answered in two rounds, for what bounds an answer seldom lies in the cache: so the processor fetches it
 	// for all of them at once.
 	drafted int
+	written int // bytes of the answers
+	random  rand.PCG
 	drafts  [batchSize]draft
 	asked   [batchSize]int // the query of each draft
 	buckets [batchSize]rrl.Bucket
@@ -60,7 +63,7 @@ type udpWorker struct {
 	names    [batchSize][nameSize]byte
 	controls [batchSize][controlSize / 8]uint64 // aligned as the kernel wants it
 	queries  [batchSize][querySize]byte
-	answers  [batchSize][wire.MaxUDP]byte
+	answers  [batchSize * wire.MaxUDP]byte // one behind the other, so that they take few lines of the cache
 }
 
 // bindUDP opens sockets that share an address.
@@ -88,6 +91,7 @@ func closeUDP(workers []*udpWorker) {
 // prepare ties the parts of the batch together.
 func (w *udpWorker) prepare() {
 	w.anywhere = w.address.Addr().IsUnspecified()
+	w.random.Seed(rand.Uint64(), rand.Uint64())
 	for i := range batchSize {
 		w.queryIO[i].Base = &w.queries[i][0]
 		w.queryIO[i].SetLen(querySize)
@@ -147,7 +151,7 @@ func (w *udpWorker) receive(likely bool) int {
 // answer answers the first n queries, from one snapshot.
 func (w *udpWorker) answer(s *Server, n int) {
 	snapshot := s.config.Snapshot()
-	w.drafted = 0
+	w.drafted, w.written = 0, 0
 	w.each(s, snapshot, n, (*udpWorker).draft)
 	w.fetch()
 	w.each(s, snapshot, w.drafted, (*udpWorker).settle)
@@ -186,8 +190,11 @@ func (w *udpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 		return
 	}
 	d := &w.drafts[w.drafted]
-	d.query, d.from, d.random = query, from, rand.Uint32()
-	w.limiter.draft(d, w.answers[w.drafted][:0:wire.MaxUDP], snapshot)
+	d.query, d.from, d.random = query, from, uint32(w.random.Uint64())
+	w.limiter.draft(d, w.answers[w.written:w.written:w.written+wire.MaxUDP], snapshot)
+	room := (len(d.answer) + answerAlign - 1) &^ (answerAlign - 1)
+	d.answer = d.answer[:len(d.answer):room] // what it may become yet must leave the next alone
+	w.written += room
 	w.asked[w.drafted] = i
 	w.drafted++
 }

@@ -89,7 +89,7 @@ func (q *query) readOPT(atRoot bool, record []byte) {
 // readOption reads one option and reports whether it is well-formed. Options that are not known are (RFC 6891, section
 // 6.1.2), and so are those that mean nothing where the query came in.
 func (q *query) readOption(code uint16, data []byte) bool {
-	e, r := &q.edns, &q.request
+	e, r := &q.edns, q.request
 	switch code {
 	case optionSubnet:
 		return e.readSubnet(data)
@@ -124,7 +124,7 @@ func (e *edns) readCookie(data []byte) bool {
 
 // judgeCookie says what the query's server cookie is worth, and prepares the one that the answer carries.
 func (q *query) judgeCookie() cookie.Verdict {
-	e, r, secrets := &q.edns, &q.request, q.identity.Cookies
+	e, r, secrets := &q.edns, q.request, q.identity.Cookies
 	client := [cookie.ClientSize]byte(e.cookie)
 	verdict := secrets.Judge(client, e.cookie[cookie.ClientSize:], r.Source, r.Now)
 	if verdict == cookie.Fresh {

@@ -14,7 +14,7 @@ type answer struct {
 	client   zones.Client
 	random   uint32
 	message  message
-	out      Outcome
+	out      *Outcome
 	scratch  *Scratch
 
 	authoritative bool
@@ -33,6 +33,9 @@ type answer struct {
 
 // A Scratch is memory that Answer works in. It may be used again, but not by two calls at once.
 type Scratch struct {
+	Request Request // its Scratch is of no meaning
+	Outcome Outcome
+
 	answer  answer
 	name    [maxName]byte                                // of the question, in lower case
 	targets [zones.MaxAliases][maxName]byte              // of CNAMEs, in lower case

@@ -8,7 +8,7 @@ import (
 // Presign asks for every signature that an answer from a name that exists may need, in any state of health and for any client, in no
 // order. more is asked between names whether to go on.
 func Presign(plan *zones.Plan, zone *zones.ZoneData, s Signing, more func() bool) {
-	a := answer{scratch: new(Scratch), zone: zone, signing: s, do: true}
+	a := answer{scratch: new(Scratch), out: new(Outcome), zone: zone, signing: s, do: true}
 	var buffer [maxName]byte
 	for n := range zone.All {
 		if !n.Answers() {

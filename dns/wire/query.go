@@ -43,7 +43,7 @@ const (
 
 // A query is a query as far as it could be read.
 type query struct {
-	request  Request // a copy, so that the caller's can stay on its stack
+	request  *Request
 	identity *Identity
 
 	id       uint16

@@ -61,7 +61,7 @@ type Request struct {
 	Keepalive uint16     // how long an idle stream is kept, in 100 ms, for those who ask (RFC 7828); 0: it is not said
 
 	Signer  Signer   // of the zones that we sign; nil: none are
-	Scratch *Scratch // memory to work in; nil: some is made
+	Scratch *Scratch // memory that Answer works in; nil: some is made
 
 	RequireCookie bool // not over a stream: BADCOOKIE for who knows of cookies and has no good one (RFC 7873, section 5.2.3)
 	Truncate      bool // leave all records out and say so
@@ -108,20 +108,27 @@ type Outcome struct {
 //	a name outside our zones                          REFUSED
 //	anything else                                     from the zone, see answer.find
 func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Outcome) {
-	if id == nil {
-		id = &nobody
-	}
 	scratch := r.Scratch
 	if scratch == nil {
 		scratch = new(Scratch)
 	}
-	a := &scratch.answer
+	scratch.Request = *r
+	dst = scratch.Answer(dst, s, id)
+	return dst, scratch.Outcome
+}
+
+// Answer is the function Answer for x.Request; x.Outcome says what became of it. So neither is copied.
+func (x *Scratch) Answer(dst []byte, s *zones.Snapshot, id *Identity) []byte {
+	if id == nil {
+		id = &nobody
+	}
+	r, a := &x.Request, &x.answer
+	x.Outcome = Outcome{Counter: -1, GroupCounter: -1}
 	*a = answer{} // a literal with fields would be made elsewhere and copied
-	a.scratch, a.snapshot, a.signer, a.random = scratch, s, r.Signer, r.Random
-	a.out.Counter, a.out.GroupCounter = -1, -1
-	a.query.request, a.query.identity, a.query.faultInfo, a.query.name = *r, id, infoNone, scratch.name[:0]
+	a.scratch, a.snapshot, a.signer, a.random, a.out = x, s, r.Signer, r.Random, &x.Outcome
+	a.query.request, a.query.identity, a.query.faultInfo, a.query.name = r, id, infoNone, x.name[:0]
 	if a.out.Drop = a.query.readHeader(r.Query); a.out.Drop != Answered {
-		return dst, a.out
+		return dst
 	}
 	a.query.readBody(r.Query)
 	a.out.Type, a.out.RCode = a.query.qtype, a.query.fault
@@ -140,12 +147,12 @@ func Answer(dst []byte, s *zones.Snapshot, id *Identity, r *Request) ([]byte, Ou
 		a.out.Truncated, a.out.Counter, a.out.GroupCounter = true, -1, -1
 	}
 	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended)
-	return a.message.bytes, a.out
+	return a.message.bytes
 }
 
 // fill answers a query without fault.
 func (a *answer) fill() {
-	switch r := &a.query.request; {
+	switch r := a.query.request; {
 	case a.query.question == nil:
 		if a.out.Cookie == cookie.Bad {
 			a.out.RCode = BadCookie // RFC 7873, section 5.4
