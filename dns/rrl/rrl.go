@@ -71,18 +71,13 @@ type Table struct {
 	mask     uint64
 	sets     [][ways]bucket
 
-	// What is hashed, network, kind and name, and what was fetched is written for each answer: it lies between pads, on cache lines that no
-	// other table writes.
-	_       [64]byte
-	hashed  [9 + maxName + 1]byte
+	_       [64]byte // what is written for each batch is on a cache line that no other table writes
 	fetched uint32
 	_       [64]byte
 }
 
 // A Bucket says which bucket of a table is meant.
 type Bucket uint64
-
-const maxName = 255
 
 // A bucket is full at some time, and gives until then as much less as that is away. One that has been full for long is as
 // good as none.
@@ -183,20 +178,15 @@ func (t *Table) find(hash uint64) *bucket {
 // hash is of the network, the kind and the name in one case. What setting a bit makes of other bytes than letters does
 // not matter: names of which it makes the same share a bucket.
 func (t *Table) hash(from netip.Addr, kind Kind, name []byte) uint64 {
-	b := &t.hashed
+	var network uint64
 	if from.Is4() {
 		a := from.As4()
-		binary.BigEndian.PutUint64(b[:], uint64(binary.BigEndian.Uint32(a[:])&(^uint32(0)<<(32-t.limits.IPv4))))
+		network = uint64(binary.BigEndian.Uint32(a[:]) & (^uint32(0) << (32 - t.limits.IPv4)))
 		kind |= 1 << 7
 	} else {
 		a := from.As16()
-		binary.BigEndian.PutUint64(b[:], binary.BigEndian.Uint64(a[:])&(^uint64(0)<<(64-t.limits.IPv6)))
+		network = binary.BigEndian.Uint64(a[:]) & (^uint64(0) << (64 - t.limits.IPv6))
 	}
-	b[8] = byte(kind)
 	const lower = 0x20
-	n := 9 + copy(b[9:], name)
-	for i := 9; i < n; i += 8 {
-		binary.NativeEndian.PutUint64(b[i:], binary.NativeEndian.Uint64(b[i:])|lower*0x0101_0101_0101_0101)
-	}
-	return siphash.Table(t.key, b[:n])
+	return siphash.Table(t.key, network, uint64(kind), lower, name)
 }

@@ -45,19 +45,31 @@ func Sum(k Key, b []byte) uint64 {
 	return v0 ^ v1 ^ v2 ^ v3
 }
 
-// Table returns SipHash-1-3 of b: fewer rounds, enough for the slots of a table, whose hashes nobody sees.
-func Table(k Key, b []byte) uint64 {
+// Table returns SipHash-1-3 of two words and of b, in whose bytes the bits of set are set: fewer rounds, enough for the slots of a
+// table, whose hashes nobody sees.
+func Table(k Key, first, second uint64, set byte, b []byte) uint64 {
 	v0, v1 := k.low^0x736f6d6570736575, k.high^0x646f72616e646f6d
 	v2, v3 := k.low^0x6c7967656e657261, k.high^0x7465646279746573
-	last := uint64(len(b)) << 56
-	for ; len(b) >= 8; b = b[8:] {
-		m := binary.LittleEndian.Uint64(b)
+	v3 ^= first
+	v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	v0 ^= first
+	v3 ^= second
+	v0, v1, v2, v3 = round(v0, v1, v2, v3)
+	v0 ^= second
+	mask := uint64(set) * 0x0101_0101_0101_0101
+	last, rest := uint64(16+len(b))<<56, b
+	for ; len(rest) >= 8; rest = rest[8:] {
+		m := binary.LittleEndian.Uint64(rest) | mask
 		v3 ^= m
 		v0, v1, v2, v3 = round(v0, v1, v2, v3)
 		v0 ^= m
 	}
-	for i, c := range b {
-		last |= uint64(c) << (8 * i)
+	if n := len(rest); n > 0 && len(b) >= 8 {
+		last |= (binary.LittleEndian.Uint64(b[len(b)-8:]) | mask) >> (64 - 8*n)
+	} else {
+		for i, c := range rest {
+			last |= uint64(c|set) << (8 * i)
+		}
 	}
 	v3 ^= last
 	v0, v1, v2, v3 = round(v0, v1, v2, v3)

@@ -11,7 +11,6 @@ import (
 type answer struct {
 	snapshot *zones.Snapshot
 	query    query
-	client   zones.Client
 	random   uint32
 	message  message
 	out      *Outcome
@@ -219,7 +218,7 @@ func (a *answer) data(o owner, m static.Match) {
 // without a scope, for resolvers keep it for everybody (RFC 7871, section 7.4).
 func (a *answer) steered(number, family int, o owner, m static.Match) bool {
 	pool := a.snapshot.Pools[number]
-	group, scope := pool.Plan.Group(a.client)
+	group, scope := pool.Plan.Group(zones.Client{Source: a.query.request.Source, Subnet: a.query.edns.subnet})
 	a.out.GroupCounter = pool.Plan.GroupCounter(group)
 	option := pool.Groups[group].Families[family].Pick(a.random)
 	if option == nil {

@@ -135,7 +135,6 @@ func (x *Scratch) Answer(dst []byte, s *zones.Snapshot, id *Identity) []byte {
 	if a.query.edns.cookie != nil {
 		a.out.Cookie, a.out.WithCookie = a.query.judgeCookie(), true
 	}
-	a.client = zones.Client{Source: r.Source, Subnet: a.query.edns.subnet}
 	a.extended = a.query.faultInfo
 	a.message.begin(dst, &a.query)
 	if a.out.RCode == NoError {
