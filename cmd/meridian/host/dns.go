@@ -8,14 +8,15 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 )
 
-func (h *Host) openDNS() error {
+func (h *Host) openDNS(o Options) error {
 	if !h.cfg.Roles.Has(health.RoleDNS) {
 		return nil
 	}
 	n := h.cfg.Nameserver
 	cfg := server.Config{
 		Listen: h.cfg.DNS, TLS: h.cfg.DoT, HTTPS: h.cfg.DoH, QUIC: h.cfg.DoQ, Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
-		Identity: wire.Identity{NSID: []byte(n.NSID)}, BadCookie: n.BadCookie,
+		UDPWorkers: o.UDPWorkers,
+		Identity:   wire.Identity{NSID: []byte(n.NSID)}, BadCookie: n.BadCookie,
 		RRL: server.RateLimit{Mode: server.RateMode(n.RateMode), Limits: n.Rate},
 	}
 	for _, c := range n.Chaos {

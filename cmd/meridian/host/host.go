@@ -105,6 +105,8 @@ type Options struct {
 	Gateway func(*gateway.Config)   // changes what the gateway is started with; nil: nothing
 	API     map[string]http.Handler // further handlers of the API, by path prefix
 	Events  func([]health.Event)    // is told of every event; nil: nobody
+
+	UDPWorkers int // threads that answer at each address; 0: as many as goroutines run at once
 }
 
 // Start opens everything that the node needs and answers queries when it returns. On an error nothing stays open.
