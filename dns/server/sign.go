@@ -18,7 +18,7 @@ type Signing struct {
 	// Maker returns a Signer that makes what is not there, as long as allow says that it may.
 	Maker func(allow func() bool) wire.Signer
 
-	// What questions may make us sign, above what is signed ahead: signatures a second for each processor, default 4000; of them
+	// What questions may make us sign, above what is signed ahead: signatures a second for each UDP worker of an address, default 4000; of them
 	// for one network (IPv4 /24, IPv6 /56), default 500. Over that, an answer over UDP is truncated, so that the client comes by TCP,
 	// and one over a stream waits, at most for signPatience, and is left out then.
 	Rate       int
@@ -53,8 +53,8 @@ type budget struct {
 	networks *rrl.Table
 }
 
-func (b *budget) init(c Signing, now time.Time) {
-	b.rate = float64(c.Rate * runtime.GOMAXPROCS(0))
+func (b *budget) init(c Signing, workers int, now time.Time) {
+	b.rate = float64(c.Rate * workers)
 	b.left, b.last = b.rate/10, now
 	limits := rrl.Default()
 	limits.Rate, limits.Slip, limits.Leak = c.PerNetwork, 0, 0

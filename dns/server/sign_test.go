@@ -106,11 +106,21 @@ func TestSigningIsBounded(t *testing.T) {
 	}
 }
 
+// The budget goes by the workers, not by how many goroutines may run: a program gives the scheduler one to spare.
+func TestBudgetGoesByWorkers(t *testing.T) {
+	for _, workers := range []int{1, 4} {
+		s := newServer(Config{UDPWorkers: workers, Signing: Signing{Rate: 100}})
+		if want := float64(100 * workers); s.budget.rate != want {
+			t.Errorf("budget with %d workers = %v a second, want %v", workers, s.budget.rate, want)
+		}
+	}
+}
+
 // A network has its own bound, and time fills the budget again.
 func TestBudget(t *testing.T) {
 	var b budget
 	now := time.Unix(1000, 0)
-	b.init(Signing{Rate: 1000, PerNetwork: 5}, now)
+	b.init(Signing{Rate: 1000, PerNetwork: 5}, 2, now)
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("198.51.100.1")
 	took := func(from netip.Addr, n int) (taken int) {
 		for range n {
