@@ -43,6 +43,7 @@ type sections struct {
 	controls []strict.Named[panelKeys]
 	gateway  gatewayKeys
 	zones    []strict.Named[zoneKeys]
+	catalogs []strict.Named[catalogKeys]
 
 	directories []strict.At[string]
 }
@@ -66,6 +67,9 @@ var sectionsObject = strict.Object[sections]{
 	strict.Optional("zones", "the zones that are served, by apex", "",
 		strict.Map("zone", apexName, zoneObject.Type("a zone"), maxZones),
 		func(s *sections) *[]strict.Named[zoneKeys] { return &s.zones }),
+	strict.Optional("catalogs", "zones of others that list zones to be copied (RFC 9432), by apex. See [transfers](transfers.md)", "",
+		strict.Map("catalog", apexName, catalogObject.Type("a catalog"), maxCatalogs),
+		func(s *sections) *[]strict.Named[catalogKeys] { return &s.catalogs }),
 	strict.Optional("zone_directories", "directories of the world whose every file APEX.zone is a zone with static records; @.zone is the root", "",
 		strict.List(strict.Placed(directoryName), maxDirs),
 		func(s *sections) *[]strict.At[string] { return &s.directories }),
@@ -188,6 +192,7 @@ func NewLoader(files Files, prev *World) *Loader {
 	p.pools()
 	p.gateway()
 	l.listZones()
+	l.listCatalogs()
 	l.notes = make([]*zoneNotes, len(p.world.Zones))
 	for i := range p.source.zones {
 		l.note(p.zoneOf[i]).configured(&p.source.zones[i])
@@ -232,6 +237,7 @@ func (l *Loader) World() (*World, error) {
 		p.mistakes.Join(&refused)
 		return nil, p.mistakes.Err()
 	}
+	l.targetsInNS()
 	for i := range w.Zones {
 		fmt.Fprintf(l.sum, "%s %x ", w.Zones[i].File, uint64(w.Zones[i].digest))
 	}
@@ -274,6 +280,7 @@ func (p *parser) read(name string, data []byte) {
 	p.source.gateway.services = append(p.source.gateway.services, f.gateway.services...)
 	p.source.gateway.routes = append(p.source.gateway.routes, f.gateway.routes...)
 	p.source.zones = append(p.source.zones, f.zones...)
+	p.source.catalogs = append(p.source.catalogs, f.catalogs...)
 	p.source.directories = append(p.source.directories, f.directories...)
 }
 

@@ -112,6 +112,14 @@ func describe(w *World) string {
 	each(&b, "route", w.Gateway.Routes)
 	for _, z := range w.Zones {
 		fmt.Fprintf(&b, "zone %s file %s steer %v\n", z.Apex, z.File, z.Steer)
+		if z.Transfer != nil {
+			fmt.Fprintf(&b, "  transfer %+v\n", *z.Transfer)
+		}
+		each(&b, "  updates", z.Updates)
+		describePrimaries(&b, z.Secondary)
+		if z.Static == nil {
+			continue
+		}
 		var records []string
 		for rr := range z.Static.Records {
 			records = append(records, fmt.Sprintf("  %s\n", rr))
@@ -119,7 +127,25 @@ func describe(w *World) string {
 		slices.Sort(records)
 		b.WriteString(strings.Join(records, ""))
 	}
+	for _, c := range w.Catalogs {
+		fmt.Fprintf(&b, "catalog %s\n", c.Apex)
+		describePrimaries(&b, c.Primaries)
+		for _, g := range c.Groups {
+			fmt.Fprintf(&b, "  group %s\n", g.Name)
+			describePrimaries(&b, g.Primaries)
+		}
+	}
 	return b.String()
+}
+
+func describePrimaries(b *strings.Builder, primaries []Primary) {
+	for _, p := range primaries {
+		fmt.Fprintf(b, "  primary %v key %q", p.Address, p.Key)
+		if p.TLS != nil {
+			fmt.Fprintf(b, " tls %s %s %q", p.TLS.Name, p.TLS.CA, p.TLS.Roots)
+		}
+		b.WriteByte('\n')
+	}
 }
 
 func each[V any](b *strings.Builder, what string, list []V) {

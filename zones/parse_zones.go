@@ -12,9 +12,12 @@ import (
 )
 
 type zoneKeys struct {
-	file   strict.At[string]
-	steer  []strict.Named[steerKeys]
-	dnssec *dnssecKeys
+	file      strict.At[string]
+	steer     []strict.Named[steerKeys]
+	dnssec    *dnssecKeys
+	transfer  strict.At[*transferKeys]
+	updates   []strict.Named[[]strict.At[string]]
+	secondary strict.At[*secondaryKeys]
 }
 
 type steerKeys struct {
@@ -26,7 +29,7 @@ type dnssecKeys struct {
 }
 
 var zoneObject = strict.Object[zoneKeys]{
-	strict.Required("file", "its zone file (RFC 1035) with the static records; the name is relative to the world's directory", strict.Placed(strict.Text(255)),
+	strict.Optional("file", "its zone file (RFC 1035) with the static records; the name is relative to the world's directory. Either this or secondary is needed", "", strict.Placed(strict.Text(255)),
 		func(z *zoneKeys) *strict.At[string] { return &z.file }),
 	strict.Optional("steer", "the names whose addresses a pool answers, relative to the apex; @ is the apex", "",
 		strict.Map("owner", strict.Text(255), steerObject.Type("what steers it"), maxSteers),
@@ -34,6 +37,14 @@ var zoneObject = strict.Object[zoneKeys]{
 	strict.Optional("dnssec", "sign the zone's answers; without it they are not signed, unless the zone file is", "",
 		strict.Convert(dnssecObject.Type("how it is signed"), "how it is signed", func(k dnssecKeys) (*dnssecKeys, error) { return &k, nil }),
 		func(z *zoneKeys) **dnssecKeys { return &z.dnssec }),
+	strict.Optional("transfer", "who may have a copy of the zone; without it nobody. See [transfers](transfers.md)", "",
+		strict.Placed(strict.Convert(transferObject.Type("who may have it"), "who may have it", func(k transferKeys) (*transferKeys, error) { return &k, nil })),
+		func(z *zoneKeys) *strict.At[*transferKeys] { return &z.transfer }),
+	strict.Optional("updates", "which keys may set the ACME challenges of which hosts by dynamic updates; the names of hosts are relative to the apex, @ is the apex", "",
+		strict.Map("key", tsigName, updateHosts, maxUpdateKeys), func(z *zoneKeys) *[]strict.Named[[]strict.At[string]] { return &z.updates }),
+	strict.Optional("secondary", "where the zone is copied from, instead of a file", "",
+		strict.Placed(strict.Convert(secondaryObject.Type("primaries"), "primaries", func(k secondaryKeys) (*secondaryKeys, error) { return &k, nil })),
+		func(z *zoneKeys) *strict.At[*secondaryKeys] { return &z.secondary }),
 }
 
 var steerObject = strict.Object[steerKeys]{
@@ -50,8 +61,16 @@ func (l *Loader) listZones() {
 	p := &l.parser
 	p.source.zones = byName(p, "zone", p.source.zones, maxZones)
 	p.source.zones = slices.DeleteFunc(p.source.zones, func(entry strict.Named[zoneKeys]) bool {
-		name := entry.Value.file.Value
+		name, secondary := entry.Value.file.Value, entry.Value.secondary
 		switch {
+		case secondary.Given() && (entry.Value.file.Given() || len(entry.Value.steer) > 0 || entry.Value.dnssec != nil):
+			p.mistakes.Add(secondary.Position, "zone %q: a secondary zone is as its primaries have it: leave file, steer and dnssec out", entry.Name)
+			return true
+		case secondary.Given():
+			return secondary.Value == nil // its mistake is noted
+		case name == "" && !entry.Value.file.Given():
+			p.mistakes.Add(entry.Position, "zone %q: needs a file, or with the key secondary primaries to copy it from", entry.Name)
+			return true
 		case name == "":
 			return true // its mistake is noted
 		case l.files.Version(name) == Version{}:
@@ -69,6 +88,7 @@ func (l *Loader) listZones() {
 		if k := entry.Value.dnssec; k != nil {
 			zone.Sign = k.algorithm
 		}
+		l.transfers(entry, &zone)
 		p.world.Zones = append(p.world.Zones, zone)
 	}
 	for _, dir := range p.source.directories {
@@ -119,6 +139,8 @@ func (p *parser) once(zones []Zone) []Zone {
 	for _, z := range zones {
 		if n := len(kept); n == 0 || kept[n-1].Apex != z.Apex {
 			kept = append(kept, z)
+		} else if kept[n-1].Copied {
+			p.mistakes.Add(strict.Position{File: z.File}, "zone %q is configured as a secondary zone", z.Apex)
 		} else if kept[n-1].File != z.File {
 			p.mistakes.Add(strict.Position{File: z.File}, "zone %q has another file, %s", z.Apex, kept[n-1].File)
 		}

@@ -57,16 +57,24 @@ func (l *Loader) note(zone int) *zoneNotes {
 func (r *Reader) Read(i int) {
 	l := r.loader
 	r.zone, r.notes = &l.parser.world.Zones[i], func() *zoneNotes { return l.note(i) }
+	if r.zone.Copied {
+		return // see WithCopies
+	}
 	old := l.before[r.zone.Apex]
 	if old != nil && old.isAs(r.zone, l.files.Version(r.zone.File)) {
-		*r.zone = *old
+		old.as(r.zone)
 		return
 	}
 	if !r.open() && old != nil && slices.Equal(old.Steer, r.zone.Steer) {
-		next := *r.zone
-		*r.zone = *old
-		r.zone.File, r.zone.Sign, r.zone.Version, r.zone.stale = next.File, next.Sign, next.Version, true
+		version := r.zone.Version
+		old.as(r.zone)
+		r.zone.Version, r.zone.stale = version, true
 	}
+}
+
+// as gives another zone of the same name the records of this one.
+func (z *Zone) as(next *Zone) {
+	next.Static, next.Version, next.stale, next.digest, next.wire, next.data = z.Static, z.Version, z.stale, z.digest, z.wire, z.data
 }
 
 // open reads the zone's file, and reports whether it makes a zone.

@@ -31,6 +31,7 @@ type World struct {
 	Definitions control.Definitions
 	Gateway     Gateway
 	Zones       []Zone        // ordered by apex
+	Catalogs    []Catalog     // ordered by apex
 	Directories []string      // of whole zones
 	Digest      health.Hash64 // of all files and their names
 	Warnings    []Problem     // what is allowed but probably not meant
@@ -137,6 +138,11 @@ type Zone struct {
 	Steer  []Steer      // ordered by owner
 	Sign   Algorithm    // of the keys that sign its answers; empty: they are not signed by us
 	Static *static.Zone // its records; nil: its file has mistakes, so that nothing is known of it
+
+	Transfer  *Transfer   // nil: to nobody
+	Updates   []UpdateKey // ordered by key
+	Copied    bool        // from others; then the file is not one of the world's
+	Secondary []Primary   // nil: it is not copied, or because a catalog lists it
 
 	Version Version       // of the file as it was read last
 	stale   bool          // that has mistakes: the records are from before

@@ -17,7 +17,8 @@ type Nameserver struct {
 	Rate      rrl.Limits
 	Tap       Tap
 	QueryLog  QueryLog
-	Keys      string // directory; empty: none
+	Keys      string   // directory; empty: none
+	TSIGKeys  []string // files
 }
 
 // A Tap is where samples go as dnstap: a socket, a file, or nowhere.
@@ -56,6 +57,7 @@ type dnsKeys struct {
 	tap       strict.At[Tap]
 	log       QueryLog
 	keys      string
+	tsig      []string
 }
 
 type rateKeys struct {
@@ -112,6 +114,8 @@ var dnsObject = strict.Object[dnsKeys]{
 		func(d *dnsKeys) *strict.At[Tap] { return &d.tap }),
 	strict.Optional("keys", "directory with the DNSSEC keys of zones, from `meridian key make` or in BIND's format; private files have the mode 0600", "", path,
 		func(d *dnsKeys) *string { return &d.keys }),
+	strict.Optional("tsig_keys", "files with the keys that the world's transfers and updates name, from `meridian tsig` or as BIND has them, mode 0600; a name is in one of them", "",
+		strict.OneOrList(path, maxList), func(d *dnsKeys) *[]string { return &d.tsig }),
 	strict.Optional("query_log", "where samples of answers go as lines of JSON", "", queryLogObject.Type("a log"), func(d *dnsKeys) *QueryLog { return &d.log }),
 }
 
@@ -124,6 +128,9 @@ func (d *dnsKeys) nameserver(name string, abs func(string) string, report *stric
 		report.Add(d.tap.Position, "dns: tap: want a socket or a file, one of the two")
 	}
 	n.Tap.Socket, n.Tap.File, n.QueryLog.File = abs(n.Tap.Socket), abs(n.Tap.File), abs(n.QueryLog.File)
+	for _, file := range d.tsig {
+		n.TSIGKeys = append(n.TSIGKeys, abs(file))
+	}
 	if n.NSID == "" {
 		n.NSID = name
 	}

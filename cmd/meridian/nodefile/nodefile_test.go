@@ -87,6 +87,7 @@ func TestGood(t *testing.T) {
 				},
 				Tap:      nodefile.Tap{Socket: "/run/dnstap.sock", Sample: 10, MaxSizeMiB: 7},
 				QueryLog: nodefile.QueryLog{File: "testdata/queries.log", Sample: 1000, MaxSizeMiB: 50},
+				TSIGKeys: []string{"testdata/peer.key", "/etc/meridian/acme.key"},
 			},
 		}},
 		{"testdata/least.yaml", nodefile.Node{
