@@ -213,6 +213,7 @@ const (
 	EventConfig    EventKind = "config"    // a configuration was taken or refused
 	EventMember    EventKind = "member"    // a node joined or was lost
 	EventDropped   EventKind = "dropped"   // a message was refused
+	EventZone      EventKind = "zone"      // a zone that is copied from others, or given to them
 	EventRecovered EventKind = "recovered" // state was read from disk, or set aside as damaged
 	EventKeys      EventKind = "keys"      // the DNSSEC keys of a zone changed, or wait for somebody
 	EventClock     EventKind = "clock"     // this node's clock is off those of its peers, or no longer

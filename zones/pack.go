@@ -89,6 +89,9 @@ func negative(soa RecordSet, limit uint32, signed bool) RecordSet {
 	return lowered
 }
 
+// Steered reports whether a pool steers any name of the zone.
+func (z *ZoneData) Steered() bool { return len(z.steers) > 0 }
+
 // Pool returns the number of the pool that steers a name of the zone; -1 where none does.
 func (z *ZoneData) Pool(n static.Name) int {
 	if number := n.Steer(); number >= 0 {

@@ -8,7 +8,7 @@ import (
 	"github.com/meridian-gslb/meridian/dns/wire"
 )
 
-// A Request is about zones rather than names: a NOTIFY, an UPDATE, or a query for AXFR or IXFR. It belongs to who is asked.
+// A Request is about zones rather than names: a NOTIFY, an UPDATE, a query for AXFR or IXFR, or a signed one for an SOA record. It belongs to who is asked.
 type Request struct {
 	Message   []byte               // as it came; at least a header, and no response
 	From      netip.AddrPort       // never v4-mapped, without a zone

@@ -15,6 +15,7 @@ const (
 
 	typeSOA  = 6
 	typeOPT  = 41
+	typeTSIG = 250 // RFC 8945
 	typeIXFR = 251 // RFC 1995
 	typeAXFR = 252 // RFC 5936
 
@@ -30,16 +31,36 @@ func isUpkeep(message []byte) bool {
 	case opcodeNotify, opcodeUpdate:
 		return true
 	case opcodeQuery:
-		qtype := questionType(message)
-		return qtype == typeIXFR || qtype == typeAXFR
+		switch questionType(message) {
+		case typeIXFR, typeAXFR:
+			return true
+		case typeSOA: // secondaries and senders of updates begin with it, and want the answer signed as they sign the question
+			return isSigned(message)
+		}
 	}
 	return false
+}
+
+// isSigned reports whether the last record of a message is a TSIG record (RFC 8945, section 5.1).
+func isSigned(message []byte) (signed bool) {
+	if binary.BigEndian.Uint16(message[10:]) == 0 {
+		return false
+	}
+	records(message, func(r record) { signed = r.section == 3 && r.rtype == typeTSIG })
+	return signed
+}
+
+// mayBeSigned reports whether a message ends as one with a TSIG record does: with its ID, no error and no other data. Next to no
+// other does, so this is all that most queries pay.
+func mayBeSigned(message []byte) bool {
+	end := message[len(message)-6:]
+	return message[10]|message[11] != 0 && end[2]|end[3]|end[4]|end[5] == 0 && end[0] == message[0] && end[1] == message[1]
 }
 
 // isUpkeepDatagram is isUpkeep for UDP, where there is no AXFR (RFC 5936, section 4.2). Most queries need one look: an
 // IXFR has a SOA record in its authority section (RFC 1995, section 3), where others have nothing.
 func isUpkeepDatagram(message []byte) bool {
-	if len(message) < headerSize || message[2]&0x78 == 0 && message[8]|message[9] == 0 {
+	if len(message) < headerSize || message[2]&0x78 == 0 && message[8]|message[9] == 0 && !mayBeSigned(message) {
 		return false
 	}
 	return isUpkeep(message) && questionType(message) != typeAXFR

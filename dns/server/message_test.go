@@ -13,12 +13,38 @@ func TestIsUpkeep(t *testing.T) {
 	response[2] |= 0x80
 	strange := asking(t, 1, dns.OpcodeQuery, dns.TypeIXFR) // with a SOA record in its authority section
 	strange[headerSize+len("example.com.")+2] = typeAXFR
+	signed := func(qtype uint16, edns bool) []byte {
+		m := new(dns.Msg).SetQuestion("example.com.", qtype)
+		if edns {
+			m.SetEdns0(1232, false)
+		}
+		m.SetTsig("key.example.", dns.HmacSHA256, 300, 1)
+		b, _, err := dns.TsigGenerate(m, "c2VjcmV0IG9mIHNpeHRlZW4gYnl0ZXM=", "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	plain := func(id uint16, do bool) []byte {
+		m := new(dns.Msg).SetQuestion("example.com.", dns.TypeSOA)
+		m.Id = id
+		b, err := m.SetEdns0(1232, do).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
 	for _, test := range []struct {
 		reason           string
 		message          []byte
 		stream, datagram bool
 	}{
 		{"a query", query, false, false},
+		{"a signed query for an SOA record", signed(dns.TypeSOA, false), true, true},
+		{"the same with EDNS", signed(dns.TypeSOA, true), true, true},
+		{"a signed query for another type", signed(dns.TypeA, false), false, false},
+		{"a query for an SOA record with EDNS", plain(7, true), false, false},
+		{"the same with the ID 0, so that it ends as a signed one", plain(0, false), false, false},
 		{"NOTIFY", asking(t, 1, dns.OpcodeNotify, dns.TypeSOA), true, true},
 		{"UPDATE", asking(t, 1, dns.OpcodeUpdate, dns.TypeSOA), true, true},
 		{"STATUS", asking(t, 1, dns.OpcodeStatus, dns.TypeSOA), false, false},

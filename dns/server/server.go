@@ -43,8 +43,8 @@ type Config struct {
 
 	Snapshot func() *zones.Snapshot // the one to answer from, for each batch of queries anew; nil results say SERVFAIL
 
-	// Maintain is asked first for what is about zones rather than names: NOTIFY and UPDATE, AXFR (not over UDP) and IXFR, but
-	// none of them over HTTPS. It runs on a goroutine of its own, so it may take its time and send any number of messages; ctx
+	// Maintain is asked first for what is about zones rather than names: NOTIFY and UPDATE, AXFR (not over UDP), IXFR and
+	// signed queries for an SOA record, but none of them over HTTPS. It runs on a goroutine of its own, so it may take its time and send any number of messages; ctx
 	// ends when the server closes, and it has to return then. False, before anything was sent, leaves the request to
 	// dns/wire, as does a request for which Limits has no room. Nil: all are left to it.
 	Maintain func(ctx context.Context, r Request) (handled bool)

@@ -85,6 +85,12 @@ type Updates struct {
 	Keys map[string][]string
 }
 
+// Check returns what is wrong with a setup, all of it, as Apply would.
+func (s *Setup) Check() error {
+	_, err := s.compile()
+	return err
+}
+
 // compile checks a setup and returns it with canonical names.
 func (s *Setup) compile() (*Setup, error) {
 	c := &checker{compiled: &Setup{keys: map[string]Key{}}}

@@ -38,6 +38,12 @@ func (n *Node) Refused(err error, now time.Time) {
 	n.event(health.EventConfig, "world", fmt.Sprintf("configuration refused, the one in force stays: %v", err))
 }
 
+// Transferred notes what became of a zone that moves between this node and others.
+func (n *Node) Transferred(zone, text string, now time.Time) {
+	n.at(now)
+	n.event(health.EventZone, zone, text)
+}
+
 // Controls takes the replicated state of the voters, of which the newest counts.
 func (n *Node) Controls(s *control.State, now time.Time) {
 	n.at(now)

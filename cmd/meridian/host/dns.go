@@ -6,9 +6,10 @@ import (
 	"github.com/meridian-gslb/meridian/dns/tap"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones"
 )
 
-func (h *Host) openDNS(o Options) error {
+func (h *Host) openDNS(o Options, world *zones.World) error {
 	if !h.cfg.Roles.Has(health.RoleDNS) {
 		return nil
 	}
@@ -26,6 +27,11 @@ func (h *Host) openDNS(o Options) error {
 		}
 		cfg.Identity.Chaos = append(cfg.Identity.Chaos, name)
 	}
+	if err := h.openTransfers(world); err != nil {
+		return err
+	}
+	cfg.Maintain = h.transfers.maintain
+	cfg.Limits.Maintain, cfg.Limits.MaintainPerClient = maintainAtOnce, maintainPerClient
 	var err error
 	if n.Cookies {
 		if cfg.CookieKey, err = readKey(h.cfg.GossipKey); err != nil {

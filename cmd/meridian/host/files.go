@@ -205,7 +205,7 @@ func (d directory) print(root uint64, world *zones.World, now time.Time, version
 		p.note(dir, zones.Version{Modified: s.Mtim.Nano(), Changed: s.Ctim.Nano(), Inode: s.Ino})
 	}
 	for i := range world.Zones {
-		if z := &world.Zones[i]; strings.Contains(z.File, "/") { // the others are the directory's own
+		if z := &world.Zones[i]; strings.Contains(z.File, "/") && !z.Copied { // the others are the directory's own, or not of the world
 			p.note(z.File, version(z))
 		}
 	}

@@ -63,20 +63,21 @@ type Host struct {
 	pushPull atomic.Pointer[[][]byte]
 	changed  *signal
 
-	mesh    *gossip.Mesh
-	prober  *probe.Runner
-	replica *replica.Replica
-	dns     *server.Server
-	signer  *signer.Signer
-	keys    map[string]string // what is known of the keys of each zone that is to be signed, by apex in wire format
-	rekey   chan struct{}     // the keys are to be looked at
-	opened  map[string]opened // keys of the cluster, by apex as text
-	given   atomic.Pointer[[]given]
-	parents atomic.Pointer[[]keyring.Seen] // what servers of parent zones answered last
-	obeys   *control.State                 // of the last view
-	tap     *tap.Tap
-	gateway *gateway.Gateway
-	api     *dashboard.Server
+	mesh      *gossip.Mesh
+	prober    *probe.Runner
+	replica   *replica.Replica
+	dns       *server.Server
+	transfers *transfers // nil without role dns
+	signer    *signer.Signer
+	keys      map[string]string // what is known of the keys of each zone that is to be signed, by apex in wire format
+	rekey     chan struct{}     // the keys are to be looked at
+	opened    map[string]opened // keys of the cluster, by apex as text
+	given     atomic.Pointer[[]given]
+	parents   atomic.Pointer[[]keyring.Seen] // what servers of parent zones answered last
+	obeys     *control.State                 // of the last view
+	tap       *tap.Tap
+	gateway   *gateway.Gateway
+	api       *dashboard.Server
 
 	certificate *certificate // of encrypted DNS; nil: there is none
 
@@ -151,7 +152,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if err := h.open(o, plan, saved); err != nil {
 		return nil, err
 	}
-	h.step(func(time.Time) {})
+	h.step(h.takeCopies)
 	if h.signer != nil {
 		h.giveKeys(now) // before the first query: a zone with a DS must not be answered unsigned
 	}
@@ -166,11 +167,28 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		h.done.Go(func() { h.countAnswers(ctx) })
 		h.done.Go(func() { h.runKeys(ctx) })
 		h.done.Go(func() { h.tellKeys(ctx) })
+		h.done.Go(func() { h.transfers.run(ctx) })
 	}
 	if h.certificate != nil {
 		h.done.Go(func() { h.certificate.run(ctx) })
 	}
 	return h, nil
+}
+
+// takeCopies takes the copies of zones of others over that were found on disk, before the first query is answered.
+func (h *Host) takeCopies(now time.Time) {
+	select {
+	case <-h.compiler.copied:
+	default:
+		return
+	}
+	plan, err := h.compiler.recopy()
+	if err != nil {
+		h.log.Error("copies of zones not taken", "err", err)
+		return
+	}
+	h.node.Compiled(plan, now)
+	h.world.Store(plan.World)
 }
 
 // identify checks that the certificate is this node's.
@@ -201,7 +219,7 @@ func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 	h.compiler = &compiler{
 		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
-		reload: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
+		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
 	}
 	return h.compiler.first()
 }
@@ -212,6 +230,9 @@ func (h *Host) canServe(plan *zones.Plan) error {
 	for _, r := range plan.World.Regions {
 		if r.ID == h.cfg.Region {
 			_, err := route.New(plan.World.Gateway)
+			if err == nil {
+				_, err = transferSetup(&h.cfg, plan.World)
+			}
 			return err
 		}
 		have = append(have, string(r.ID))
@@ -260,6 +281,12 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 		h.snapshot.Store(r.Snapshot)
 		if h.signer != nil {
 			h.signer.Published(r.Snapshot)
+		}
+		if h.transfers != nil {
+			select {
+			case h.transfers.published <- struct{}{}:
+			default: // the newest will be looked at
+			}
 		}
 	}
 	if r.PushPull != nil {
@@ -341,6 +368,9 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 	}
 	h.refusal.Store(nil)
 	h.world.Store(plan.World)
+	if reloaded && h.transfers != nil {
+		h.applyTransfers(plan.World)
+	}
 	h.lookAtKeys()
 	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
 	if reloaded {
@@ -400,6 +430,9 @@ func (h *Host) Close() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		errs = append(errs, h.gateway.Shutdown(ctx))
+	}
+	if h.transfers != nil { // the server waits for what it answers
+		h.transfers.service.Close()
 	}
 	if h.dns != nil {
 		h.dns.Close()

@@ -53,6 +53,7 @@ var eventLines = map[health.EventKind]struct {
 	health.EventConfig:    {slog.LevelInfo, "configuration", "what"},
 	health.EventMember:    {slog.LevelInfo, "member", "peer"},
 	health.EventDropped:   {slog.LevelWarn, "message refused", "reason"},
+	health.EventZone:      {slog.LevelDebug, "zone moved", "zone"}, // told by who moves it
 	health.EventRecovered: {slog.LevelWarn, "state recovered", "record"},
 	health.EventKeys:      {slog.LevelInfo, "zone keys", "zone"},
 	health.EventClock:     {slog.LevelError, "clock", "peer"},

@@ -38,7 +38,7 @@ const (
 
 // open starts the edges. What a role does not need is left out.
 func (h *Host) open(o Options, plan *zones.Plan, saved []node.Record) error {
-	if err := h.openDNS(o); err != nil {
+	if err := h.openDNS(o, plan.World); err != nil {
 		return err
 	}
 	if err := h.openGateway(o, plan); err != nil {

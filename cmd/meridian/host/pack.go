@@ -94,8 +94,25 @@ func packed(files zones.Files, world *zones.World) ([]string, error) {
 		return nil, err
 	}
 	names := slices.DeleteFunc(all, func(name string) bool { return path.Ext(name) != ".yaml" })
+	roots := func(primaries []zones.Primary) {
+		for _, p := range primaries {
+			if p.TLS != nil && p.TLS.CA != "" {
+				names = append(names, p.TLS.CA)
+			}
+		}
+	}
 	for i := range world.Zones {
-		names = append(names, world.Zones[i].File)
+		z := &world.Zones[i]
+		if !z.Copied {
+			names = append(names, z.File)
+		}
+		roots(z.Secondary)
+	}
+	for _, c := range world.Catalogs {
+		roots(c.Primaries)
+		for _, g := range c.Groups {
+			roots(g.Primaries)
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil

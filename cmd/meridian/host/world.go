@@ -41,6 +41,9 @@ type compiler struct {
 	orders *rtt.Orders
 	world  *zones.World // as last compiled
 
+	copies func() []zones.Copy // of zones of others; nil: none
+	copied chan struct{}       // they are others
+
 	reload  chan struct{}
 	learned chan *rtt.Orders
 	metrics *metrics
@@ -157,6 +160,7 @@ func (c *compiler) read() (*zones.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	world = c.withCopies(world)
 	plan, err := c.compile(world)
 	if err != nil {
 		return nil, err
@@ -173,6 +177,40 @@ func (c *compiler) read() (*zones.Plan, error) {
 		c.log.Error("zone file refused, the zone stays as it was", "file", p.File, "line", p.Line, "err", p.Text)
 	}
 	return plan, nil
+}
+
+// withCopies puts the copies of zones of others into a world.
+func (c *compiler) withCopies(world *zones.World) *zones.World {
+	var copies []zones.Copy
+	if c.copies != nil {
+		copies = c.copies()
+	}
+	world, problems := world.WithCopies(directory(c.data), copies, c.world)
+	for _, p := range problems {
+		c.log.Error("copy of a zone refused, the zone stays as it was", "file", p.File, "line", p.Line, "err", p.Text)
+	}
+	return world
+}
+
+// recopy compiles the world with the copies as they are now. Nothing else is read.
+func (c *compiler) recopy() (*zones.Plan, error) {
+	started := time.Now()
+	world := c.withCopies(c.world)
+	plan, err := c.compile(world)
+	if err != nil {
+		return nil, err
+	}
+	c.world = world
+	c.metrics.compiled(time.Since(started))
+	return plan, nil
+}
+
+// copiesChanged has the copies looked at, from any goroutine.
+func (c *compiler) copiesChanged() {
+	select {
+	case c.copied <- struct{}{}:
+	default: // they will be
+	}
 }
 
 // keep packs a good world for a start at which the directory has mistakes.
@@ -215,6 +253,13 @@ func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloade
 			}
 		case <-c.reload:
 			c.again(taken, refused)
+		case <-c.copied:
+			plan, err := c.recopy()
+			if err != nil {
+				refused(err)
+				continue
+			}
+			taken(plan, false)
 		case c.orders = <-c.learned:
 			started := time.Now()
 			plan, err := c.compile(c.world)
