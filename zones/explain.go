@@ -91,7 +91,18 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 	var passed [][]byte
 	for {
 		m := zone.Find(name)
+		set, isChallenge := s.Challenge(zone, name)
 		switch {
+		case isChallenge && !(m.Name.Exists() && m.Name.Cut()):
+			e.step("%s has the values of a challenge (until %s at first)", owner, s.dynamic.until.UTC().Format(time.RFC3339))
+			switch q.Type {
+			case dns.TypeTXT:
+				return e.add(*set, owner)
+			case dns.TypeANY:
+				return e.add(AnyAnswer, owner)
+			}
+			e.step("%s has no %s", owner, e.Type)
+			return nil
 		case !m.Name.Exists():
 			e.RCode = "NXDOMAIN"
 			e.step("%s does not exist, nor a wildcard for it", owner)

@@ -29,16 +29,21 @@ type Change struct {
 // anew, and all of them if the plan is another one.
 func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) *Snapshot {
 	s := &Snapshot{Plan: p, Health: in.Health, Control: in.Control, Published: now}
+	if prev != nil && prev.Control == in.Control && (prev.dynamic.until.IsZero() || now.Before(prev.dynamic.until)) {
+		s.dynamic = prev.dynamic
+	} else {
+		s.dynamic = dynamicOf(in, now)
+	}
 	if prev == nil || prev.Plan != p || change.All {
 		s.Pools = make([]*PoolAnswers, len(p.Pools))
-		s.Digest = p.Digest
+		s.Digest = p.Digest ^ s.dynamic.digest
 		for i, pool := range p.Pools {
 			s.Pools[i] = pool.decide(in)
 			s.Digest ^= s.Pools[i].Digest
 		}
 		return s
 	}
-	s.Pools, s.Digest = slices.Clone(prev.Pools), prev.Digest
+	s.Pools, s.Digest = slices.Clone(prev.Pools), prev.Digest^prev.dynamic.digest^s.dynamic.digest
 	touched := make(map[int]bool)
 	for _, check := range change.Checks {
 		for _, number := range p.byCheck[check] {

@@ -20,6 +20,8 @@ type Snapshot struct {
 	Control   *control.State // likewise; nil where none is known yet
 	Digest    health.Hash64  // equal for equal answers, on every node; leaves signatures out
 	Published time.Time
+
+	dynamic dynamic // see Challenge
 }
 
 // A RecordSet is an RRset as it goes into a message.

@@ -61,6 +61,7 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //	is not loaded                     SERVFAIL                 -                     no
 //	delegates the name or one above   -                        NS, with glue         no
 //	has a DNAME above the name        that, a CNAME, …         the target's          yes
+//	has a challenge at the name       its TXT records          SOA if none asked     yes
 //	does not have the name            NXDOMAIN                 SOA                   yes
 //	has the type there                the records              -                     yes
 //	has a pool with the type there    what the pick falls on   -                     yes
@@ -97,6 +98,10 @@ func (a *answer) follow(o owner) {
 		a.wildcard = a.wildcard || m.Wildcard
 		if m.Name.Exists() && m.Name.Cut() && !(a.query.qtype == typeDS && m.Offset == 0) {
 			a.refer(m.Name, o.up(m.Offset))
+			return
+		}
+		if set, ok := a.snapshot.Challenge(a.zone, o.name); ok {
+			a.challenge(o, set)
 			return
 		}
 		a.authoritative = true

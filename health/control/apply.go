@@ -52,6 +52,8 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 	case cmd.Kind == KindKeys:
 		res = next.setKeys(cmd, res, &entry)
 		audit = !cmd.Keys.Times || res.Code != ""
+	case cmd.Kind == KindChallenge:
+		res = next.challenge(cmd, res, &entry)
 	default:
 		res, audit = next.define(cmd, res, &entry)
 	}

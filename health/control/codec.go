@@ -24,11 +24,12 @@ type stateWire struct {
 	ZoneKeys    []ZoneKeys   `json:"zone_keys,omitempty"`
 	History     []*Entry     `json:"history,omitempty"`
 	Keys        []keyed      `json:"keys,omitempty"`
+	Dynamic     []Challenge  `json:"dynamic,omitempty"`
 }
 
 // Encode returns the state as bytes; equal states give equal bytes. They hold no secret: the private keys of zones are sealed.
 func (s *State) Encode() []byte {
-	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys})
+	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys, s.dynamic})
 	if err != nil {
 		panic(fmt.Sprintf("control: state does not encode: %v", err)) // Apply and Decode let nothing in that does not
 	}
@@ -81,7 +82,10 @@ func Decode(data []byte) (*State, error) {
 	if err := checkDecodedKeys(w.ZoneKeys); err != nil {
 		return bad("%w", err)
 	}
-	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys}
+	if err := checkDynamic(w.Dynamic); err != nil {
+		return bad("%w", err)
+	}
+	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys, dynamic: w.Dynamic}
 	panels := make(map[ControlID]PanelID)
 	if w.Definitions != nil {
 		if err := w.Definitions.Check(); err != nil {

@@ -50,7 +50,8 @@ type Command struct {
 
 	Definitions *Definitions `json:"definitions,omitempty"`
 
-	Keys *NewKeys `json:"keys,omitempty"`
+	Keys       *NewKeys       `json:"keys,omitempty"`
+	Challenges []ChallengeSet `json:"challenges,omitempty"`
 }
 
 // A Switch is one control's part of a set.
@@ -138,7 +139,14 @@ func (c Command) Check() error {
 	if c.Keys != nil && c.Kind != KindKeys {
 		return bad("%s carries keys", clip(string(c.Kind), maxName))
 	}
+	if c.Kind != KindChallenge && len(c.Challenges) > 0 {
+		return bad("%s carries challenges", clip(string(c.Kind), maxName))
+	}
 	switch c.Kind {
+	case KindChallenge:
+		if err := c.checkChallenges(); err != nil {
+			return bad("%w", err)
+		}
 	case KindSet:
 		if c.Definitions != nil {
 			return bad("set carries definitions")
@@ -171,7 +179,7 @@ func (c Command) Check() error {
 			return bad("%w", err)
 		}
 	default:
-		return bad("unknown kind %q (have %s, %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine, KindKeys)
+		return bad("unknown kind %q (have %s, %s, %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine, KindKeys, KindChallenge)
 	}
 	return nil
 }

@@ -26,10 +26,11 @@ type State struct {
 	generation  uint64 // rises by one with each change of the definitions
 	definitions *Definitions
 	digest      health.Hash64
-	controls    []Control  // sorted by name
-	zoneKeys    []ZoneKeys // sorted by zone
-	history     []*Entry   // oldest first
-	keys        []keyed    // oldest first
+	controls    []Control   // sorted by name
+	zoneKeys    []ZoneKeys  // sorted by zone
+	history     []*Entry    // oldest first
+	keys        []keyed     // oldest first
+	dynamic     []Challenge // ordered by name and value
 }
 
 // A Control is the state of one routing control. Copies are independent.

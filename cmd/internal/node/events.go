@@ -2,6 +2,8 @@ package node
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/meridian-gslb/meridian/geo/rtt"
@@ -66,8 +68,41 @@ func (n *Node) Controls(s *control.State, now time.Time) {
 			n.event(health.EventKeys, k.Zone, fmt.Sprintf("%s (by %s)", k.Reason, k.Actor))
 		}
 	}
+	n.noteChallenges(s)
 	n.control, n.unsaved = s, true
 	n.stale, n.urgent, n.viewChanged = true, true, true
+}
+
+// noteChallenges makes events of the names whose challenges a new state has others of.
+func (n *Node) noteChallenges(s *control.State) {
+	values := make(map[string][2]string)
+	for i, state := range []*control.State{n.control, s} {
+		challenges, _ := state.Challenges(n.now)
+		for _, c := range challenges {
+			v := values[c.Name]
+			v[i] += c.Value + " "
+			values[c.Name] = v
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch before, after := values[name][0], values[name][1]; {
+		case before == after:
+		case after == "":
+			n.event(health.EventZone, name, "challenge cleared")
+		default:
+			n.event(health.EventZone, name, "challenge set")
+		}
+	}
+}
+
+// expire has a snapshot made without what has ended in the one in force.
+func (n *Node) expire() {
+	if n.snapshot == nil {
+		return
+	}
+	if end := n.snapshot.Expires(); !end.IsZero() && !n.now.Before(end) {
+		n.stale, n.urgent = true, true
+	}
 }
 
 func onOff(on bool) string {

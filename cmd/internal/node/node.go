@@ -189,6 +189,7 @@ func (n *Node) Ready() Ready {
 	n.statusWake = wake
 	n.noteStatuses(before, changed)
 	n.reportSamples()
+	n.expire()
 	n.publish()
 	n.show()
 	n.save()
@@ -204,6 +205,11 @@ func (n *Node) wake() time.Time {
 	for _, t := range []time.Time{n.nextFull, n.nextReport, n.nextServing, n.nextSave, n.statusWake} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
+		}
+	}
+	if n.snapshot != nil {
+		if end := n.snapshot.Expires(); !end.IsZero() && end.Before(at) {
+			at = end
 		}
 	}
 	if due := n.lastPublish.Add(publishEvery); n.stale && n.plan != nil && due.Before(at) {

@@ -142,9 +142,9 @@ func (n *Node) beat() {
 	}
 	if n.snapshot != nil {
 		h.Snapshot = n.snapshot.Digest
-	}
-	if n.control != nil {
-		h.Epoch, h.Index = n.control.Epoch, n.control.Index
+		if c := n.snapshot.Control; c != nil { // what is answered by, not what was heard of
+			h.Epoch, h.Index = c.Epoch, c.Index
+		}
 	}
 	n.table.Hear(h, n.now)
 	n.members[n.cfg.Name].heartbeat, n.members[n.cfg.Name].heard = h, n.now
