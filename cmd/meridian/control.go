@@ -132,12 +132,7 @@ func (c controlSet) Run() error {
 		}
 		body.Set[c.Pairs[i]] = c.Pairs[i+1]
 	}
-	if body.Actor == "" {
-		body.Actor = "cli"
-		if u, err := user.Current(); err == nil {
-			body.Actor = u.Username
-		}
-	}
+	body.Actor = actor(c.Actor)
 	data, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -164,6 +159,17 @@ func (c controlSet) Run() error {
 		fmt.Printf("changed %s (index %d)\n", strings.Join(result.Changed, ", "), result.Index)
 	}
 	return nil
+}
+
+// actor is who gives a command: the user, unless another name was given.
+func actor(given string) string {
+	if given != "" {
+		return given
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "cli"
 }
 
 type controlHistory struct {

@@ -14,17 +14,18 @@ import (
 
 // commands are the verbs of the command line; docs/cli.md is made from them.
 type commands struct {
-	Demo    demoCommand    `cmd:"" help:"Run three regions on this machine: nameservers, probes, gateways, voters, dashboard."`
-	Serve   serveCommand   `cmd:"" help:"Run the node that a file describes."`
-	Check   checkCommand   `cmd:"" help:"Read a world's directory or a node's file and report every mistake."`
-	Explain explainCommand `cmd:"" help:"Say what a name is answered with, and why."`
-	Status  statusCommand  `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
-	Control controlCommand `cmd:"" help:"Show and switch routing controls."`
-	CA      caCommand      `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
-	Key     keyCommand     `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
-	TSIG    tsigCommand    `cmd:"" name:"tsig" help:"Make a key for transfers and updates, and print it as a file for both ends (mode 0600)."`
-	Docs    docsCommand    `cmd:"" help:"Write the reference of configuration, API or command line as Markdown."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Demo      demoCommand      `cmd:"" help:"Run three regions on this machine: nameservers, probes, gateways, voters, dashboard."`
+	Serve     serveCommand     `cmd:"" help:"Run the node that a file describes."`
+	Check     checkCommand     `cmd:"" help:"Read a world's directory or a node's file and report every mistake."`
+	Explain   explainCommand   `cmd:"" help:"Say what a name is answered with, and why."`
+	Status    statusCommand    `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
+	Control   controlCommand   `cmd:"" help:"Show and switch routing controls."`
+	Challenge challengeCommand `cmd:"" help:"Show, set and clear ACME challenges."`
+	CA        caCommand        `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
+	Key       keyCommand       `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
+	TSIG      tsigCommand      `cmd:"" name:"tsig" help:"Make a key for transfers and updates, and print it as a file for both ends (mode 0600)."`
+	Docs      docsCommand      `cmd:"" help:"Write the reference of configuration, API or command line as Markdown."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // An endpoint is where the commands that ask a running node find it.

@@ -257,7 +257,7 @@ func (x *exchange) changes() ([]Change, verdict) {
 		if soa := config.SOA(apex); soa == nil || dns.CanonicalName(soa.Hdr.Name) != apex {
 			return nil, verdict{dns.RcodeNotAuth, ""}
 		}
-		return nil, verdict{dns.RcodeRefused, "no updates in this zone"}
+		return nil, verdict{dns.RcodeRefused, "no updates in this zone, or no voters to keep them"}
 	}
 	hosts, ok := updates.Keys[x.key] // who does not sign has no key, and no hosts
 	switch {

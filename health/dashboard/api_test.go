@@ -79,7 +79,10 @@ func ask(s *Server, text string) *httptest.ResponseRecorder {
 
 const (
 	postJSON = "POST /v1/controls\nContent-Type: application/json\n"
-	turnOff  = `{"set": {"api-us-east": "off"}, "reason": "test", "actor": "mia"}`
+
+	postChallenge = "POST /v1/challenges\nContent-Type: application/json\n\n"
+
+	turnOff = `{"set": {"api-us-east": "off"}, "reason": "test", "actor": "mia"}`
 )
 
 // Every bad request is refused with a problem document that says what is wrong, and changes nothing.
@@ -127,6 +130,13 @@ func TestRefusals(t *testing.T) {
 		{"refused by a rule", postJSON + "\n" + strings.Replace(turnOff, `"off"`, `"off", "api-eu-west": "off"`, 1), 409,
 			`unsafe: rule "keep-two" needs at least 2 of 3 on, 1 would be`},
 		{"another version", postJSON + "\n" + strings.Replace(turnOff, "{", `{"expect": {"api-us-east": 7}, `, 1), 409, "is at version 1, not 7"},
+		{"a challenge with every mistake", postChallenge + `{"name": "www.example.com", "life_seconds": -1, "key": "k"}`, 400,
+			`actor: missing; life_seconds: -1, want 1 to 86400; name: "www.example.com." is not _acme-challenge.HOST; reason: missing; ` +
+				`unknown field "key" (have name, value, clear, life_seconds, reason, actor); value: missing`},
+		{"a challenge of others", postChallenge + `{"name": "_acme-challenge.example.net", "value": "v", "reason": "r", "actor": "a"}`, 400, "is in no zone of ours"},
+		{"a value that is not printable", postChallenge + `{"name": "_acme-challenge.www.example.com", "value": "a b", "reason": "r", "actor": "a"}`, 422, "printable"},
+		{"a challenge that one nameserver does not confirm", postChallenge + `{"name": "_acme-challenge.www.example.com", "value": "deaf", "reason": "r", "actor": "a"}`, 503,
+			"but nameservers have not confirmed: eu1"},
 		{"unknown check", "GET /v1/checks/nothing/at/all", 404, `unknown check "nothing/at/all"`},
 		{"unknown path", "GET /v2/status", 404, "nothing is at /v2/status"},
 		{"the page's folder", "GET /page/", 404, "nothing is at /page"},

@@ -3,6 +3,7 @@ package dashboard
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -162,6 +163,32 @@ func (s *Server) postControls(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	result, err := s.src.Submit(ctx, cmd)
 	s.decided(w, result, err, cmd.Key)
+}
+
+// decided answers with what the voters made of a command, which had an idempotency key or none.
+func (s *Server) decided(w http.ResponseWriter, result control.Result, err error, key string) {
+	if err != nil && result.Index > 0 && result.Code == "" {
+		problem{Status: http.StatusServiceUnavailable, Code: "unconfirmed", Detail: fmt.Sprintf("decided at index %d, but %v", result.Index, err)}.write(w)
+		return
+	}
+	if err == nil {
+		err = result.Err()
+	} else if result.Code == "" {
+		if result = control.Refuse(err); result.Code == "refused" && !errors.Is(err, control.ErrRefused) {
+			again := "send the same key"
+			if key == "" {
+				again = "send the same"
+			}
+			problem{Status: http.StatusServiceUnavailable, Code: "no_quorum", Key: key,
+				Detail: fmt.Sprintf("the voters did not decide, nothing is known to have changed: %v. To try again, %s", err, again)}.write(w)
+			return
+		}
+	}
+	if err != nil {
+		problem{Status: refusalStatus(result.Code), Code: string(result.Code), Detail: err.Error(), Rules: result.Rules}.write(w)
+		return
+	}
+	reply(w, result)
 }
 
 // refusalStatus tells a command that could be right at another time from one that never is.

@@ -65,6 +65,10 @@ type Source struct {
 	// OrderKeys has the voters decide an order about keys. An error may wrap ErrKeysBusy or ErrKeysOrder; otherwise as Submit.
 	OrderKeys func(context.Context, KeyOrder) (control.Result, error)
 
+	// Challenge is Submit for a change of challenges. It returns when every nameserver that can be reached answers by it; an
+	// error beside the result of a command that was decided says that some do not yet.
+	Challenge func(context.Context, control.Command) (control.Result, error)
+
 	// Changed returns a channel that is closed when any of the others would next return something new.
 	Changed func() <-chan struct{}
 
@@ -116,7 +120,7 @@ func Start(cfg Config, src Source) (*Server, error) {
 	if cfg.Listener == nil || cfg.Gatherer == nil || cfg.Logger == nil {
 		return nil, errors.New("dashboard: listener, gatherer and logger are required")
 	}
-	if src.Node == nil || src.Health == nil || src.Control == nil || src.Snapshot == nil || src.Submit == nil ||
+	if src.Node == nil || src.Health == nil || src.Control == nil || src.Snapshot == nil || src.Submit == nil || src.Challenge == nil ||
 		src.Keys == nil || src.OrderKeys == nil || src.Changed == nil || src.Events == nil {
 		return nil, errors.New("dashboard: every function of the source is required")
 	}

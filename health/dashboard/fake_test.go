@@ -217,6 +217,15 @@ func (f *fake) submit(_ context.Context, c control.Command) (control.Result, err
 	return result, nil
 }
 
+// challenge decides as the voters do; a nameserver is deaf to one value.
+func (f *fake) challenge(ctx context.Context, c control.Command) (control.Result, error) {
+	result, err := f.submit(ctx, c)
+	if err == nil && c.Challenges[0].Value == "deaf" {
+		err = errors.New("nameservers have not confirmed: eu1")
+	}
+	return result, err
+}
+
 // get reads a field of the fake for a Source.
 func get[T any](f *fake, read func() T) func() T {
 	return func() T {
@@ -249,7 +258,8 @@ func (f *fake) source() Source {
 			}
 			return control.Result{}, fmt.Errorf("%w: %q", ErrKeysOrder, o.Do)
 		},
-		Changed: get(f, func() <-chan struct{} { return f.changed }),
+		Challenge: f.challenge,
+		Changed:   get(f, func() <-chan struct{} { return f.changed }),
 		Events: func(after uint64) []health.Event {
 			return get(f, func() []health.Event { return f.journal[min(after, uint64(len(f.journal))):] })()
 		},

@@ -11,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/meridian-gslb/meridian/health/control"
 )
 
 // ZoneKeys is what is shown of the DNSSEC keys of one zone. It is immutable.
@@ -114,22 +112,4 @@ func readOrder(r *http.Request) (order KeyOrder, bad *problem) {
 		return order, &problem{Status: http.StatusBadRequest, Detail: strings.Join(wrong, "; ")}
 	}
 	return order, nil
-}
-
-// decided answers with what the voters made of a command.
-func (s *Server) decided(w http.ResponseWriter, result control.Result, err error, key string) {
-	if err == nil {
-		err = result.Err()
-	} else if result.Code == "" {
-		if result = control.Refuse(err); result.Code == "refused" && !errors.Is(err, control.ErrRefused) {
-			problem{Status: http.StatusServiceUnavailable, Code: "no_quorum", Key: key,
-				Detail: fmt.Sprintf("the voters did not decide, nothing is known to have changed: %v. To try again, send the same key", err)}.write(w)
-			return
-		}
-	}
-	if err != nil {
-		problem{Status: refusalStatus(result.Code), Code: string(result.Code), Detail: err.Error(), Rules: result.Rules}.write(w)
-		return
-	}
-	reply(w, result)
 }

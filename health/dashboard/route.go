@@ -49,6 +49,16 @@ var routes = []route{
 		{"key", "idempotency key: the same command again gives the first result; default a new one"},
 		{"expect", "object: name of a control to the version it must be at"}},
 		"POST /v1/controls\n" + `{"set": {"api-us-east": "off"}, "reason": "disk replaced in us-east", "actor": "mia"}`, (*Server).postControls},
+	{"GET", "/v1/challenges", "The ACME challenges that nameservers answer.", nil,
+		"GET /v1/challenges", (*Server).getChallenges},
+	{"POST", "/v1/challenges", "Sets or clears a value of an ACME challenge, and answers when every nameserver that can be reached has it. It can be sent again.", []param{
+		{"name", "`_acme-challenge.HOST` in one of the zones; required"},
+		{"value", "text of 1 to 255 printable bytes; required to set. To clear, none is every value of the name"},
+		{"clear", "`true` to clear; default `false`"},
+		{"life_seconds", "after which it expires, 1 to 86400; default 3600"},
+		{"reason", "why; required"},
+		{"actor", "who; required"}},
+		"POST /v1/challenges\n" + `{"name": "_acme-challenge.www.example.com", "value": "LoqXcYV8", "reason": "renewal", "actor": "mia"}`, (*Server).postChallenges},
 	{"GET", "/v1/controls/history", "The audit log of commands, newest first.", []param{
 		{"limit", "at most so many entries; default 100, at most 1000"}},
 		"GET /v1/controls/history?limit=20", (*Server).getHistory},

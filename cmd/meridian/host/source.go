@@ -26,6 +26,7 @@ func (h *Host) source() dashboard.Source {
 		Submit:    h.submit,
 		Keys:      h.shownKeys,
 		OrderKeys: h.takeOrder,
+		Challenge: h.challenge,
 		Changed:   h.changed.next,
 		Events:    h.journal.after,
 	}

@@ -49,13 +49,19 @@ func (h *Host) openTransfers(world *zones.World) error {
 		return err
 	}
 	t := &transfers{host: h, published: make(chan struct{}, 1), told: map[string]*static.Zone{}, copies: map[string]string{}}
-	t.service, err = transfer.Open(transfer.Config{
-		Dir: h.cfg.Data, Zones: t.zone, SOA: t.soa, Own: t.own,
+	config := transfer.Config{
+		Dir: h.cfg.Data, Zones: t.zone, SOA: t.soa, Own: t.own, Known: t.known,
 		Loaded: t.loaded, Expired: func(apex string) { t.set(apex, "") }, Dropped: t.dropped,
 		Event: func(zone, text string) { h.offer(func(now time.Time) { h.node.Transferred(zone, text, now) }) },
 
 		Registerer: h.registry, Logger: h.log,
-	})
+	}
+	if len(h.cfg.Voters) > 0 {
+		config.Change = t.change
+	} else if len(setup.Updates) > 0 {
+		h.log.Warn("updates of challenges are refused", "err", "node.yaml lists no voters, who keep them")
+	}
+	t.service, err = transfer.Open(config)
 	if err != nil {
 		return err
 	}
