@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -50,7 +52,7 @@ func (h *Host) openTransfers(world *zones.World) error {
 	}
 	t := &transfers{host: h, published: make(chan struct{}, 1), told: map[string]*static.Zone{}, copies: map[string]string{}}
 	config := transfer.Config{
-		Dir: h.cfg.Data, Zones: t.zone, SOA: t.soa, Own: t.own, Known: t.known,
+		Dir: h.cfg.Data, Zones: t.zone, SOA: t.soa, Own: t.own, Known: t.known, Dial: h.dialPeer,
 		Loaded: t.loaded, Expired: func(apex string) { t.set(apex, "") }, Dropped: t.dropped,
 		Event: func(zone, text string) { h.offer(func(now time.Time) { h.node.Transferred(zone, text, now) }) },
 
@@ -67,6 +69,28 @@ func (h *Host) openTransfers(world *zones.World) error {
 	}
 	h.transfers, h.compiler.copies = t, t.list
 	return t.service.Apply(setup)
+}
+
+// dialPeer connects to another nameserver from an address that this one answers at, for by that the other knows it. Without one that
+// fits, the system chooses.
+func (h *Host) dialPeer(ctx context.Context, network, address string) (net.Conn, error) {
+	var d net.Dialer
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	for _, own := range h.cfg.DNS {
+		a := own.Addr()
+		if a.IsUnspecified() || a.Is4() != to.Addr().Unmap().Is4() || a.IsLoopback() != to.Addr().IsLoopback() {
+			continue
+		}
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
+		if network == "udp" {
+			d.LocalAddr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 0))
+		}
+		break
+	}
+	return d.DialContext(ctx, network, address)
 }
 
 // applyTransfers puts in force what a reloaded world says, which canServe has found good unless a file changed since.
