@@ -51,16 +51,6 @@ func startGood(t *testing.T, n nodefile.Node) (h *Host, end func()) {
 	return h, end
 }
 
-// eventually waits until a condition holds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within 20 s", what)
-		}
-	}
-}
-
 // lookUp asks a node, and returns the rcode with the data of the answer.
 func lookUp(t *testing.T, at netip.AddrPort, name string, rrtype uint16) string {
 	t.Helper()
@@ -75,8 +65,8 @@ func lookUp(t *testing.T, at netip.AddrPort, name string, rrtype uint16) string 
 	return said
 }
 
-// given asks for a zone, and returns the types of the records that come, or why there are none.
-func given(at netip.AddrPort, m *dns.Msg, signed bool) string {
+// took asks for a zone, and returns the types of the records that come, or why there are none.
+func took(at netip.AddrPort, m *dns.Msg, signed bool) string {
 	tr := new(dns.Transfer)
 	if signed {
 		m.SetTsig(peerKey, dns.HmacSHA256, 300, time.Now().Unix())
@@ -122,7 +112,7 @@ zones:
 		{"a zone that is steered", "example.com.", true, "dns: bad xfr rcode: 5"},
 		{"a zone of others", "example.net.", true, "dns: bad authentication"},
 	} {
-		if got := given(at, axfr(tt.zone), tt.signed); got != tt.want {
+		if got := took(at, axfr(tt.zone), tt.signed); got != tt.want {
 			t.Errorf("%s: AXFR %s = %s, want %s", tt.name, tt.zone, got, tt.want)
 		}
 	}
@@ -137,7 +127,7 @@ zones:
 	write(t, filepath.Join(n.World, "given.zone"), fmt.Sprintf(givenZone, 2, 2))
 	h.Reload()
 	ixfr := func() string {
-		return given(at, new(dns.Msg).SetIxfr("given.example.", 1, "ns1.example.org.", "hostmaster.example.org."), true)
+		return took(at, new(dns.Msg).SetIxfr("given.example.", 1, "ns1.example.org.", "hostmaster.example.org."), true)
 	}
 	eventually(t, "the difference", func() bool { return ixfr() == "A A SOA SOA SOA SOA" })
 }
