@@ -63,18 +63,23 @@ func TestPutDraws(t *testing.T) {
 }
 
 func TestWantRight(t *testing.T) {
-	response := func(rcode, records byte) []byte { return []byte{0, 0, 0x84, rcode, 0, 1, 0, records, 0, 0, 0, 0} }
+	response := func(rcode, records, authority byte) []byte {
+		return []byte{0, 0, 0x84, rcode, 0, 1, 0, records, 0, authority, 0, 0}
+	}
 	for _, test := range []struct {
 		response []byte
 		right    []want
 	}{
-		{response(0, 1), []want{positive}},
-		{response(0, 0), []want{nodata, denied}},
-		{response(3, 0), []want{nxdomain, denied}},
-		{response(2, 0), nil},
-		{response(5, 0), nil},
+		{response(0, 1, 0), []want{positive}},
+		{response(0, 2, 0), []want{positive, signedPositive}},
+		{response(0, 0, 1), []want{nodata, denied}},
+		{response(0, 0, 4), []want{nodata, denied, signedNodata, signedDenied}},
+		{response(3, 0, 1), []want{nxdomain, denied}},
+		{response(3, 0, 6), []want{nxdomain, denied, signedDenied}},
+		{response(2, 0, 4), nil},
+		{response(5, 2, 0), nil},
 	} {
-		for w := positive; w <= denied; w++ {
+		for w := positive; w <= signedDenied; w++ {
 			if got := w.right(test.response); got != slices.Contains(test.right, w) {
 				t.Errorf("want %d: right(%v) = %v", w, test.response, got)
 			}
@@ -171,11 +176,11 @@ func TestTable(t *testing.T) {
 }
 
 func TestChosen(t *testing.T) {
-	got, err := chosen("mix,geo flood", true)
-	if want := []string{"mix", "geo", "flood", "signed", "signed-nodata", "signed-denials"}; err != nil || !slices.Equal(got, want) {
+	got, err := chosen("mix,geo flood")
+	if want := []string{"mix", "geo", "flood"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("chosen = %v, %v, want %v", got, err, want)
 	}
-	if _, err := chosen("mix,goe", false); err == nil || !strings.Contains(err.Error(), `unknown load "goe"`) {
+	if _, err := chosen("mix,goe"); err == nil || !strings.Contains(err.Error(), `unknown load "goe"`) {
 		t.Errorf("chosen said %v of goe", err)
 	}
 }
@@ -198,7 +203,7 @@ func TestDraw(t *testing.T) {
 func TestBigZone(t *testing.T) {
 	dir := t.TempDir()
 	for _, z := range append(oneBigZone(6), manyZones(3)...) {
-		if err := z.write(dir); err != nil {
+		if err := z.write(dir, z.file()); err != nil {
 			t.Fatal(err)
 		}
 		f, err := os.Open(filepath.Join(dir, z.file()))

@@ -23,11 +23,11 @@ type bigZone struct {
 func (z bigZone) file() string { return z.apex } // as gdnsd wants it
 
 // write writes the zone file into a directory.
-func (z bigZone) write(dir string) error {
+func (z bigZone) write(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, z.file()), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}

@@ -43,9 +43,9 @@ var loads = []load{
 	{name: "weighted", policy: true, peers: []string{"gdnsd", "knot"}, shares: []share{{100, ofPolicy("weighted"), typeA, positive}}},
 	{name: "failover", policy: true, peers: []string{"gdnsd"}, shares: []share{{100, ofPolicy("failover"), typeA, positive}}},
 	{name: "latency", policy: true, form: withSubnet, peers: []string{"gdnsd"}, shares: []share{{100, ofPolicy("latency"), typeA, positive}}},
-	{name: "signed", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, hostName, typeA, positive}}},
-	{name: "signed-nodata", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, hostName, typeAAAA, nodata}}},
-	{name: "signed-denials", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, fewAbsentNames, typeA, denied}}},
+	{name: "signed", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, hostName, typeA, signedPositive}}},
+	{name: "signed-nodata", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, hostName, typeAAAA, signedNodata}}},
+	{name: "signed-denials", form: withDO, signed: true, peers: []string{"knot"}, shares: []share{{100, fewAbsentNames, typeA, signedDenied}}},
 }
 
 func hostName(r *rand.Rand) string       { return fmt.Sprintf("h%d", r.IntN(hosts)) }

@@ -44,7 +44,7 @@ func exit(err error) {
 // specials are the loads that are no comparison of costs.
 var specials = []string{"flood", "events", "records", "zones"}
 
-const defaultLoads = "mix,geo,weighted,failover,flood,events,records"
+const defaultLoads = "mix,geo,weighted,failover,signed,signed-nodata,signed-denials,flood,events,records,zones"
 
 func compareAll() error {
 	b := &bench{}
@@ -55,11 +55,10 @@ func compareAll() error {
 	flag.StringVar(&only, "peers", "gdnsd,knot,nsd", "which other nameservers are asked, if they are installed")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
 	flag.DurationVar(&b.seconds, "time", 1500*time.Millisecond, "of full load, for each server and round")
-	flag.BoolVar(&b.signed, "dnssec", false, "measure signed answers too, and flood a signed zone")
 	flag.StringVar(&b.city, "city", "", "a city database in MaxMind's format; without one, one is made up")
 	flag.Parse()
 	b.only = strings.Split(only, ",")
-	wanted, err := chosen(names, b.signed)
+	wanted, err := chosen(names)
 	if err != nil {
 		return err
 	}
@@ -99,14 +98,9 @@ func loadNames() []string {
 	return names
 }
 
-// chosen returns the names of a list, with those of signed answers if these are wanted too.
-func chosen(list string, signed bool) ([]string, error) {
+// chosen returns the names of a list.
+func chosen(list string) ([]string, error) {
 	names := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-	for _, l := range loads {
-		if l.signed && signed && !slices.Contains(names, l.name) {
-			names = append(names, l.name)
-		}
-	}
 	known := append(loadNames(), specials...)
 	for _, name := range names {
 		if !slices.Contains(known, name) {

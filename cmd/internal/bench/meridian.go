@@ -40,7 +40,7 @@ func meridian(program, dir string, w world) (*server, error) {
 		"world/regions.yaml": regionsText(),
 	}
 	if len(w.zones) > 0 {
-		files["world/zones.yaml"] = zonesText(w.zones)
+		files["world/zones.yaml"] = "zone_directories: [zones]\n"
 	} else {
 		files["world/bench.yaml"] = worldText(w)
 		files["world/bench.zone"] = zoneText()
@@ -49,7 +49,7 @@ func meridian(program, dir string, w world) (*server, error) {
 		return nil, err
 	}
 	for _, z := range w.zones {
-		if err := z.write(filepath.Join(dir, "world")); err != nil {
+		if err := z.write(filepath.Join(dir, "world", "zones"), z.apex+".zone"); err != nil {
 			return nil, err
 		}
 	}
@@ -125,13 +125,3 @@ func worldText(w world) string {
 }
 
 func controlOf(c center) string { return "fo-" + c.region }
-
-// zonesText names the files of many zones.
-func zonesText(zones []bigZone) string {
-	var b strings.Builder
-	b.WriteString("zones:\n")
-	for _, z := range zones {
-		fmt.Fprintf(&b, "  %s: {file: %s}\n", z.apex, z.file())
-	}
-	return b.String()
-}

@@ -43,7 +43,7 @@ func newPeer(name, dir string, w world) (*server, error) {
 		return nil, err
 	}
 	for _, z := range w.zones {
-		if err := z.write(filepath.Join(dir, made.zones)); err != nil {
+		if err := z.write(filepath.Join(dir, made.zones), z.file()); err != nil {
 			return nil, err
 		}
 	}

@@ -29,7 +29,10 @@ const (
 	positive want = iota // NOERROR with records
 	nodata               // NOERROR without
 	nxdomain
-	denied // one or the other: compact denial says NOERROR of names that do not exist (RFC 9824)
+	denied         // one or the other: compact denial says NOERROR of names that do not exist (RFC 9824)
+	signedPositive // with a signature beside the records
+	signedNodata   // with signatures of the SOA and NSEC records in the authority section
+	signedDenied   // one as denied is, with such signatures
 )
 
 // A query is sent any number of times. The offsets say where each sending differs; 0 says that it does not.
@@ -102,7 +105,7 @@ func putSubnet(b []byte, random *rand.PCG) {
 
 // right says whether a response, at least a header long, is what was wanted.
 func (w want) right(response []byte) bool {
-	rcode, records := response[3]&0xf, binary.BigEndian.Uint16(response[6:])
+	rcode, records, authority := response[3]&0xf, binary.BigEndian.Uint16(response[6:]), binary.BigEndian.Uint16(response[8:])
 	switch w {
 	case positive:
 		return rcode == 0 && records > 0
@@ -110,7 +113,13 @@ func (w want) right(response []byte) bool {
 		return rcode == 0 && records == 0
 	case nxdomain:
 		return rcode == 3
+	case denied:
+		return nodata.right(response) || nxdomain.right(response)
+	case signedPositive:
+		return rcode == 0 && records >= 2
+	case signedNodata:
+		return nodata.right(response) && authority >= 4
 	default:
-		return rcode == 0 && records == 0 || rcode == 3
+		return denied.right(response) && records == 0 && authority >= 4
 	}
 }

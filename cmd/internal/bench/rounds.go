@@ -31,8 +31,7 @@ type bench struct {
 	dir     string // for everything, removed at the end
 	rounds  int
 	seconds time.Duration // at full load, for each server and round
-	signed  bool
-	only    []string // servers to compare with; empty: all
+	only    []string      // servers to compare with; empty: all
 	endpoints
 	city   string
 	absent []string // peers that are not installed
@@ -239,6 +238,9 @@ func (b *bench) serve(name string, w world, l *load) (*server, *process, error) 
 		return nil, nil, err
 	}
 	probe := newQuery(l.shares[0].name(rand.New(rand.NewPCG(0, 0)))+"."+apex, typeA, plain, positive)
+	if l.signed {
+		probe = newQuery("h0."+apex, typeA, withDO, signedPositive)
+	}
 	p, err := s.start(serverCPU, probe)
 	return s, p, err
 }
