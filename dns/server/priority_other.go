@@ -2,5 +2,5 @@
 
 package server
 
-// lowerPriority does nothing: threads have no priority of their own.
-func lowerPriority(int) {}
+// YieldToWorkers does nothing: threads have no priority of their own.
+func YieldToWorkers() {}

@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/rand"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 
@@ -31,9 +30,6 @@ const (
 	// signPatience is how long a query of a stream waits for its turn.
 	signPatience = 2 * time.Second
 	signRetry    = 20 * time.Millisecond
-	// signPriority is that of the threads that sign for UDP: lower than that of the workers (setpriority(2)), so that whoever asks
-	// for names at random takes no time from the others.
-	signPriority = 10
 )
 
 // A later is a query over UDP whose answer is signed beside the worker that received it.
@@ -96,8 +92,7 @@ func (s *Server) signLater(l later) bool {
 
 // signUDP answers the queries whose signatures are missing, until the server closes.
 func (s *Server) signUDP() {
-	runtime.LockOSThread() // the thread ends with the goroutine: its priority is not to be had by another
-	lowerPriority(signPriority)
+	YieldToWorkers() // whoever asks for names at random takes no time from the others
 	var buffer [wire.MaxUDP]byte
 	for {
 		select {

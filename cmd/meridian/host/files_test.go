@@ -69,7 +69,7 @@ func TestFingerprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	world, err := loadWorld(d, nil)
+	world, err := loadWorld(d, nil, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,12 +106,12 @@ func TestFingerprint(t *testing.T) {
 // Only the zone whose file changed is read again, and one whose file has mistakes stays as it was.
 func TestReloadOfOneZone(t *testing.T) {
 	d := worldDir(t)
-	first, err := loadWorld(d, nil)
+	first, err := loadWorld(d, nil, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(string(d), "customers/a.example.zone"), "@ 300 SOA ns.example.net. a. 2 3600 600 86400 60\n@ 300 NS ns.example.net.\n@ 300 NS ns2.example.net.\n")
-	second, err := loadWorld(d, first)
+	second, err := loadWorld(d, first, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,14 +122,14 @@ func TestReloadOfOneZone(t *testing.T) {
 		t.Errorf("serial %d of a.example, digests %x, %x, want 2 and two digests", second.Zones[0].Static.Serial, first.Digest, second.Digest)
 	}
 	write(t, filepath.Join(string(d), "customers/a.example.zone"), "@ 300 A 1\n")
-	third, err := loadWorld(d, second)
+	third, err := loadWorld(d, second, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if third.Zones[0].Static != second.Zones[0].Static || len(third.Refused) == 0 {
 		t.Errorf("a zone file with mistakes: problems %v, want some, and the zone as it was", third.Refused)
 	}
-	fresh, err := loadWorld(d, nil)
+	fresh, err := loadWorld(d, nil, func() {})
 	if err != nil || fresh.Zones[0].Static != nil || fresh.Zones[1].Static == nil {
 		t.Errorf("the same without a world before: %v, zone %v, want no data of that zone only", err, fresh.Zones[0].Static)
 	}
@@ -137,7 +137,7 @@ func TestReloadOfOneZone(t *testing.T) {
 
 func TestPack(t *testing.T) {
 	d, data := worldDir(t), t.TempDir()
-	world, err := loadWorld(d, nil)
+	world, err := loadWorld(d, nil, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestPack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	again, err := loadWorld(p, nil)
+	again, err := loadWorld(p, nil, func() {})
 	if err != nil || again.Digest != world.Digest || len(again.Zones) != 2 {
 		t.Fatalf("world of the pack: %v, %+v, want that which was packed", err, again)
 	}

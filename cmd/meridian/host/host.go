@@ -220,6 +220,7 @@ func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
 		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
+		begin: func() {},
 	}
 	return h.compiler.first()
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/zones"
@@ -47,6 +48,8 @@ type compiler struct {
 	reload  chan struct{}
 	learned chan *rtt.Orders
 	metrics *metrics
+
+	begin func() // first call of the goroutines that read: at the start nobody is answered yet, later they yield to whoever is
 }
 
 // Load reads and compiles a world's directory. Mistakes in zone files are errors too.
@@ -54,7 +57,7 @@ func Load(dir string, table *geo.Table) (*zones.Plan, error) {
 	if err := directory(dir).configured(); err != nil {
 		return nil, err
 	}
-	world, err := loadWorld(directory(dir), nil)
+	world, err := loadWorld(directory(dir), nil, func() {})
 	if err == nil && len(world.Refused) > 0 {
 		err = zones.Problems(world.Refused)
 	}
@@ -64,8 +67,9 @@ func Load(dir string, table *geo.Table) (*zones.Plan, error) {
 	return world.Compile(table, nil)
 }
 
-// loadWorld reads a world, its zones on all processors. Zone files that have not changed since prev are not read again.
-func loadWorld(files zones.Files, prev *zones.World) (*zones.World, error) {
+// loadWorld reads a world, its zones on all processors by goroutines that begin with a call of begin. Zone files that have not changed
+// since prev are not read again.
+func loadWorld(files zones.Files, prev *zones.World, begin func()) (*zones.World, error) {
 	l := zones.NewLoader(files, prev)
 	if l.Zones() > manyZones {
 		defer debug.SetGCPercent(debug.SetGCPercent(loadingManyGC))
@@ -74,6 +78,7 @@ func loadWorld(files zones.Files, prev *zones.World) (*zones.World, error) {
 	var workers sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), l.Zones()) {
 		workers.Go(func() {
+			begin()
 			r := l.Reader()
 			for i := int(next.Add(1)) - 1; i < l.Zones(); i = int(next.Add(1)) - 1 {
 				r.Read(i)
@@ -130,7 +135,7 @@ func (c *compiler) last() (*zones.Plan, error) {
 		return nil, err
 	}
 	defer p.Close()
-	world, err := loadWorld(p, nil)
+	world, err := loadWorld(p, nil, c.begin)
 	if err != nil {
 		return nil, err
 	}
@@ -156,7 +161,7 @@ func (c *compiler) read() (*zones.Plan, error) {
 	if c.root, err = c.dir.rootPrint(); err != nil {
 		return nil, err
 	}
-	world, err := loadWorld(c.dir, c.world)
+	world, err := loadWorld(c.dir, c.world, c.begin)
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +231,8 @@ func (c *compiler) keep() {
 // run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
 // taken gets each plan and whether the files changed, refused each world with mistakes.
 func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloaded bool), refused func(error)) {
+	c.begin = server.YieldToWorkers
+	c.begin()
 	c.look()
 	timer, keep := time.NewTimer(watchEvery), time.NewTimer(keepAfter)
 	defer timer.Stop()
