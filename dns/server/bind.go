@@ -35,6 +35,9 @@ func (s *Server) bindAll() error {
 		}
 		s.bound = append(s.bound, b)
 	}
+	if err := s.bindXDP(); err != nil {
+		return err
+	}
 	var err error
 	if s.tls, err = bindTCP(c.TLS, keyTLS); err != nil {
 		return err

@@ -18,13 +18,14 @@ type transport uint8
 
 const (
 	transportUDP transport = iota
+	transportXDP
 	transportTCP
 	transportTLS
 	transportHTTPS
 	transportQUIC
 )
 
-var transportNames = [...]string{"udp", "tcp", "dot", "doh", "doq"}
+var transportNames = [...]string{"udp", "xdp", "tcp", "dot", "doh", "doq"}
 
 // A dropReason says why a query was not answered, or a client not served.
 type dropReason uint8

@@ -47,7 +47,11 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		metrics <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 	}
 	var rcodes [len(rcodeNames)]uint64
+	var limited [len(limitNames)]uint64
 	for t, name := range transportNames {
+		if transport(t) == transportXDP && len(s.config.XDP) == 0 {
+			continue
+		}
 		sum := s.ledger.sum(transport(t))
 		for i, typeName := range queryTypes {
 			if typeName != "" {
@@ -63,16 +67,19 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		for i, worth := range cookieNames {
 			emit(cookiesDesc, sum.cookies[i], name, worth)
 		}
-		if transport(t) == transportUDP && s.config.RRL.Mode != RateOff {
-			for i, action := range limitNames {
-				if action != "" {
-					emit(limitedDesc, sum.limited[i], action, string(s.config.RRL.Mode))
-				}
-			}
+		for i := range limited {
+			limited[i] += sum.limited[i]
 		}
 		emit(truncatedDesc, sum.truncated, name)
 		emit(receivedDesc, sum.received, name)
 		emit(sentDesc, sum.sent, name)
+	}
+	if s.config.RRL.Mode != RateOff {
+		for i, action := range limitNames {
+			if action != "" {
+				emit(limitedDesc, limited[i], action, string(s.config.RRL.Mode))
+			}
+		}
 	}
 	for i, name := range rcodeNames {
 		if name != "" {
@@ -83,7 +90,7 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		emit(answersDesc, count, key.pool, key.member, string(key.region))
 	}
 	for t, count := range s.clients.counts() {
-		if transport(t) != transportUDP {
+		if transport(t) >= transportTCP {
 			metrics <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(count), transportNames[t])
 		}
 	}

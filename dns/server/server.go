@@ -36,6 +36,7 @@ type Config struct {
 	TLS    []netip.AddrPort // DNS over TLS (RFC 7858)
 	HTTPS  []netip.AddrPort // DNS over HTTPS (RFC 8484): HTTP/2 and HTTP/1.1 at the path /dns-query
 	QUIC   []netip.AddrPort // DNS over QUIC (RFC 9250), UDP
+	XDP    []string         // interfaces, on Linux, whose plain queries over UDP to the addresses of Listen are taken below the sockets
 
 	// Certificate gives the certificate for a handshake of TLS, HTTPS or QUIC, which need it. It is called from any
 	// goroutine and must not wait.
@@ -114,6 +115,7 @@ type Server struct {
 	began    time.Time
 	identity atomic.Pointer[wire.Identity]
 	bound    []binding
+	xdp      []*xdpListener
 	tls      []*net.TCPListener
 	https    []*net.TCPListener
 	web      *web
@@ -212,6 +214,11 @@ func (s *Server) Serve() {
 				s.workers.Go(func() { w.serve(s) })
 			}
 		}
+		for _, l := range s.xdp {
+			for _, w := range l.workers {
+				s.workers.Go(func() { w.serve(s) })
+			}
+		}
 		if s.config.Signing.Signer != nil {
 			for range max(1, s.config.UDPWorkers/2) {
 				s.workers.Go(s.signUDP)
@@ -236,6 +243,9 @@ func (s *Server) Serve() {
 // Close stops answering, waits until what was begun is done, and frees the addresses. Zone transfers are broken off.
 func (s *Server) Close() {
 	s.closed.Do(func() {
+		for _, l := range s.xdp {
+			l.detach() // before its workers end
+		}
 		s.closing.Store(true)
 		s.started.Do(func() {}) // too late for Serve
 		s.end()
@@ -249,6 +259,9 @@ func (s *Server) Close() {
 		s.workers.Wait()
 		for _, b := range s.bound {
 			closeUDP(b.udp)
+		}
+		for _, l := range s.xdp {
+			l.close()
 		}
 		for _, l := range s.quic {
 			l.close()

@@ -37,6 +37,13 @@ func (s lazySigner) Signatures(_ []byte, set zones.RecordSet) ([]byte, uint16) {
 func signedRun(t *testing.T, signing Signing) *running {
 	t.Helper()
 	r := run(t, Config{Signing: signing})
+	r.snapshot.Store(signedSnapshot(t))
+	return r
+}
+
+// signedSnapshot publishes a zone whose signatures are made when it is asked for.
+func signedSnapshot(t *testing.T) *zones.Snapshot {
+	t.Helper()
 	world, err := zones.Parse(map[string][]byte{
 		"world.yaml": []byte("zones: {example.com: {file: z, dnssec: {}}}"), "z": []byte(zoneFile),
 	})
@@ -47,8 +54,7 @@ func signedRun(t *testing.T, signing Signing) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.snapshot.Store(plan.Publish(nil, zones.Inputs{Health: new(health.View)}, zones.Change{All: true}, time.Unix(0, 0)))
-	return r
+	return plan.Publish(nil, zones.Inputs{Health: new(health.View)}, zones.Change{All: true}, time.Unix(0, 0))
 }
 
 func signedAsk(t *testing.T, address, protocol, name string) (*dns.Msg, error) {
