@@ -33,6 +33,7 @@ type Node struct {
 	DoT     []netip.AddrPort
 	DoH     []netip.AddrPort
 	DoQ     []netip.AddrPort
+	XDP     []string // interfaces
 	Gossip  netip.AddrPort
 	Control netip.AddrPort // Raft, the push of its state and forwarded commands; voters only
 	Gateway []netip.AddrPort
@@ -88,6 +89,7 @@ type listenKeys struct {
 	dot     strict.At[[]netip.AddrPort]
 	doh     strict.At[[]netip.AddrPort]
 	doq     strict.At[[]netip.AddrPort]
+	xdp     strict.At[[]string]
 	gossip  strict.At[netip.AddrPort]
 	control strict.At[netip.AddrPort]
 	gateway strict.At[[]netip.AddrPort]
@@ -117,6 +119,7 @@ type nodeKeys struct {
 const (
 	maxList    = 64
 	maxParents = 100
+	maxDevices = 8
 )
 
 // parentZone is the name of a zone, with or without the last dot.
@@ -172,6 +175,14 @@ var hostPort = strict.Parsed("host:port", func(text string) (string, error) {
 	return text, nil
 })
 
+// device is the name of a network interface, as Linux allows them.
+var device = strict.Parsed("interface", func(text string) (string, error) {
+	if text == "" || len(text) > 15 || text == "." || text == ".." || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == '/' || r == ':' || r > '~' }) {
+		return "", errors.New("want the name of a network interface, such as eth0")
+	}
+	return text, nil
+})
+
 // isHost reports whether a text is an IP address or may be the name of a host.
 func isHost(text string) bool {
 	if strings.Contains(text, ":") {
@@ -192,6 +203,8 @@ var listenObject = strict.Object[listenKeys]{
 		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.doh }),
 	strict.Optional("doq", "nameserver, DNS over QUIC, UDP; usually port 853", "", tried(strict.List(address, maxList)),
 		func(l *listenKeys) *strict.At[[]netip.AddrPort] { return &l.doq }),
+	strict.Optional("xdp", "interfaces at which plain queries over UDP to listen.dns are taken below the kernel's network stack (AF_XDP, Linux)", "",
+		tried(strict.List(device, maxDevices)), func(l *listenKeys) *strict.At[[]string] { return &l.xdp }),
 	strict.Required("gossip", "the mesh of nodes, UDP and TCP; must be reachable by every node", tried(reachable),
 		func(l *listenKeys) *strict.At[netip.AddrPort] { return &l.gossip }),
 	strict.Optional("control", "Raft and control state, TLS; only on voters", "", tried(address),
@@ -271,7 +284,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	n := &Node{
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
-		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
+		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, XDP: l.xdp.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
 		Seeds: k.seeds, Timing: k.timing,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 		TLS: TLS{abs(k.tls.Value.Certificate), abs(k.tls.Value.Key)},
@@ -343,6 +356,9 @@ func (k *nodeKeys) checkListen(roles health.Roles, known bool, report *strict.Re
 		if l.at.Line != 0 && known && !roles.Has(health.RoleDNS) {
 			report.Add(l.at, "listen.%s: of no use without role dns (roles are %s)", l.key, strings.Join(roles.Names(), ", "))
 		}
+	}
+	if l.xdp.Position.Line != 0 && known && !roles.Has(health.RoleDNS) {
+		report.Add(l.xdp.Position, "listen.xdp: of no use without role dns (roles are %s)", strings.Join(roles.Names(), ", "))
 	}
 }
 

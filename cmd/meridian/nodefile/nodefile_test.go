@@ -71,7 +71,7 @@ func TestGood(t *testing.T) {
 			Name: "n1", Region: "eu-west", Roles: health.RoleDNS | health.RoleProbe | health.RoleGateway | health.RoleControl,
 			World: "world", Data: "/var/lib/meridian", Geo: []string{"testdata/city.mmdb", "/usr/share/asn.mmdb"},
 			DNS: addresses("192.0.2.1:53", "[2001:db8::1]:53"),
-			DoT: addresses("192.0.2.1:853"), DoH: addresses("192.0.2.1:443", "[2001:db8::1]:443"), DoQ: addresses("192.0.2.1:853"),
+			DoT: addresses("192.0.2.1:853"), DoH: addresses("192.0.2.1:443", "[2001:db8::1]:443"), DoQ: addresses("192.0.2.1:853"), XDP: []string{"eth0", "bond0.53"},
 			Gossip:  netip.MustParseAddrPort("192.0.2.1:7946"),
 			Control: netip.MustParseAddrPort("192.0.2.1:7000"), Gateway: addresses("192.0.2.1:80"), API: netip.MustParseAddrPort("[::1]:8053"),
 			Seeds:     []string{"n2.example.com:7946", "[2001:db8::2]:7946"},
