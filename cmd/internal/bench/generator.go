@@ -55,6 +55,7 @@ type run struct {
 	warm, measure time.Duration
 	seed          uint64
 	cpu           int    // that the generator stays on; -1: any
+	cable         *cable // nil: the loopback interface
 	begin, end    func() // called around the measured time, while the load goes on; nil: nothing
 }
 
@@ -65,7 +66,9 @@ func (r run) do() (tallies []tally, err error) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its affinity with it
-		tallies, err = r.spin()
+		if err = r.cable.enter(); err == nil {
+			tallies, err = r.spin()
+		}
 	}()
 	<-done
 	return tallies, err

@@ -42,7 +42,7 @@ func exit(err error) {
 }
 
 // specials are the loads that are no comparison of costs.
-var specials = []string{"flood", "events", "records", "zones"}
+var specials = []string{"flood", "events", "records", "zones", "xdp"}
 
 const defaultLoads = "mix,geo,weighted,failover,signed,signed-nodata,signed-denials,flood,events,records,zones"
 
@@ -133,6 +133,8 @@ func (b *bench) report(wanted []string) {
 			t = b.flooded()
 		case name == "events":
 			t = b.disturb()
+		case name == "xdp":
+			t = b.overCable()
 		case name == "records":
 			t = b.ready("1 million records in a zone", oneBigZone(1_000_000))
 		case name == "zones":

@@ -17,6 +17,8 @@ const roles = "dns,probe,control"
 // A world is what a server is to serve.
 type world struct {
 	signed   bool
+	cable    *cable         // nil: the loopback interface
+	xdp      bool           // without the sockets
 	policies bool           // the load asks steered names
 	byCity   bool           // clients are placed by the city database
 	city     string         // its path
@@ -34,9 +36,10 @@ func meridian(program, dir string, w world) (*server, error) {
 			return nil, err
 		}
 	}
+	ports[0] = w.cable.address(ports[0])
 	s.to, s.api = ports[0], ports[3].String()
 	files := map[string]string{
-		"node.yaml":          nodeText(ports, w.city),
+		"node.yaml":          nodeText(ports, w),
 		"world/regions.yaml": regionsText(),
 	}
 	if len(w.zones) > 0 {
@@ -66,19 +69,23 @@ func meridian(program, dir string, w world) (*server, error) {
 	return s, nil
 }
 
-func nodeText(ports [4]netip.AddrPort, city string) string {
+func nodeText(ports [4]netip.AddrPort, w world) string {
+	xdp := ""
+	if w.xdp {
+		xdp = ", xdp: [" + w.cable.device + "]"
+	}
 	text := fmt.Sprintf(`name: bench
 region: %s
 roles: [%s]
 world: world
 data: state
 timing: local
-listen: {dns: ["%s"], gossip: "%s", control: "%s", api: "%s"}
+listen: {dns: ["%s"]%s, gossip: "%s", control: "%s", api: "%s"}
 voters: {bench: "%s"}
 keys: {gossip: keys/gossip.key, certificate: keys/bench.crt, key: keys/bench.key, ca: keys/ca.crt}
-`, centers[0].region, roles, ports[0], ports[1], ports[2], ports[3], ports[2])
-	if city != "" {
-		text += "geo: " + strconv.Quote(city) + "\n"
+`, centers[0].region, roles, ports[0], xdp, ports[1], ports[2], ports[3], ports[2])
+	if w.city != "" {
+		text += "geo: " + strconv.Quote(w.city) + "\n"
 	}
 	return text
 }

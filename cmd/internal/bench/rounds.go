@@ -33,6 +33,7 @@ type bench struct {
 	seconds time.Duration // at full load, for each server and round
 	only    []string      // servers to compare with; empty: all
 	endpoints
+	cable  *cable // nil: the loopback interface
 	city   string
 	absent []string // peers that are not installed
 	failed []string // what did not run
@@ -77,7 +78,8 @@ func (b *bench) prepare(name string, w world) (*server, error) {
 	}
 	w.city, w.health = b.city, b.endpoints.address
 	switch name {
-	case "meridian", "before":
+	case "meridian", "meridian-xdp", "before":
+		w.cable, w.xdp = b.cable, name == "meridian-xdp"
 		if !w.byCity {
 			w.city = "" // the embedded countries
 		}
@@ -88,6 +90,7 @@ func (b *bench) prepare(name string, w world) (*server, error) {
 		return s, err
 	case "floor":
 		at, err := freePort()
+		at = b.cable.address(at)
 		return &server{name: name, dir: dir, argv: []string{"env", "GODEBUG=asyncpreemptoff=1", b.self, "floor", at.String()}, to: at}, err
 	}
 	return newPeer(name, dir, w)
@@ -119,8 +122,9 @@ type contender struct {
 }
 
 // compare runs a load against all servers.
-func (b *bench) compare(l *load) *table {
-	names := b.servers(l.peers)
+func (b *bench) compare(l *load) *table { return b.compareServers(l, b.servers(l.peers)) }
+
+func (b *bench) compareServers(l *load, names []string) *table {
 	figures := make(map[string][]figure)
 	for round := range b.rounds {
 		for _, f := range b.round(l, names, round) {
@@ -186,7 +190,7 @@ func (b *bench) round(l *load, names []string, round int) (figures []figure) {
 
 // slice loads a server fully for a moment, and then as much as it takes to measure latency.
 func (b *bench) slice(c *contender, queries []query, seed uint64) error {
-	s := stream{from: client1, queries: queries}
+	s := stream{from: b.cable.source(), queries: queries}
 	full, spent, err := b.load(c.process, run{to: c.server.to, streams: []stream{s}, warm: warm, measure: slice, seed: seed})
 	if err != nil {
 		return err
@@ -241,6 +245,7 @@ func (b *bench) serve(name string, w world, l *load) (*server, *process, error) 
 	if l.signed {
 		probe = newQuery("h0."+apex, typeA, withDO, signedPositive)
 	}
+	b.cable.serve(s)
 	p, err := s.start(serverCPU, probe)
 	return s, p, err
 }
@@ -248,7 +253,7 @@ func (b *bench) serve(name string, w world, l *load) (*server, *process, error) 
 // load runs the generator and returns what the server spent in the measured time.
 func (b *bench) load(p *process, r run) (tallies []tally, spent usage, err error) {
 	pids := p.tree()
-	r.cpu = generatorCPU
+	r.cpu, r.cable = generatorCPU, b.cable
 	var before usage
 	r.begin = func() { before = usageOf(pids) }
 	r.end = func() { spent = usageOf(pids).minus(before) }

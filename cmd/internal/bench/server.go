@@ -15,11 +15,12 @@ import (
 
 // A server is one of those that are compared, with its files in place.
 type server struct {
-	name string
-	argv []string
-	dir  string
-	to   netip.AddrPort
-	api  string // Meridian's
+	name  string
+	argv  []string
+	dir   string
+	to    netip.AddrPort
+	api   string // Meridian's
+	cable *cable // nil: the loopback interface
 }
 
 const readyWithin = 120 * time.Second
@@ -53,7 +54,19 @@ func (s *server) await(p *process, probe query) error {
 }
 
 // ask asks once and waits 50 ms.
-func (s *server) ask(q query) ([]byte, error) {
+func (s *server) ask(q query) (response []byte, err error) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err = s.cable.enter(); err == nil {
+			response, err = s.askHere(q)
+		}
+	}()
+	<-done
+	return response, err
+}
+
+func (s *server) askHere(q query) ([]byte, error) {
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(s.to))
 	if err != nil {
 		return nil, err
