@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -42,19 +41,10 @@ type udpWorker struct {
 	socket   int
 	address  netip.AddrPort
 	anywhere bool // bound to all addresses: packets carry the one that was asked
-	counters *counters
-	limiter  *limiter
-	at       int // the query or draft of the batch that is being worked on
-	replies  int // of the batch so far
-
-	// A batch is answered in two rounds, for what bounds an answer seldom lies in the cache: so the processor fetches it
-	// for all of them at once.
-	drafted int
+	batch
+	replies int // of the batch so far
 	written int // bytes of the answers
 	random  rand.PCG
-	drafts  [batchSize]draft
-	asked   [batchSize]int // the query of each draft
-	buckets [batchSize]rrl.Bucket
 
 	in       [batchSize]mmsghdr
 	out      [batchSize]mmsghdr
@@ -148,33 +138,10 @@ func (w *udpWorker) receive(likely bool) int {
 	return int(n)
 }
 
-// answer answers the first n queries, from one snapshot.
+// answer answers the first n queries.
 func (w *udpWorker) answer(s *Server, n int) {
-	snapshot := s.config.Snapshot()
-	w.drafted, w.written = 0, 0
-	w.each(s, snapshot, n, (*udpWorker).draft)
-	w.fetch()
-	w.each(s, snapshot, w.drafted, (*udpWorker).settle)
-}
-
-// each does something with w.at from 0 to n-1. A panic costs only the one that caused it.
-func (w *udpWorker) each(s *Server, snapshot *zones.Snapshot, n int, do func(*udpWorker, *Server, *zones.Snapshot)) {
-	for w.at = 0; w.at < n; w.at++ {
-		w.until(s, snapshot, n, do)
-	}
-}
-
-// until is each from w.at on, as far as a panic.
-func (w *udpWorker) until(s *Server, snapshot *zones.Snapshot, n int, do func(*udpWorker, *Server, *zones.Snapshot)) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			w.counters.drop(dropPanic)
-			s.logPanic(cause)
-		}
-	}()
-	for ; w.at < n; w.at++ {
-		do(w, s, snapshot)
-	}
+	w.written = 0
+	answerBatch(w, &w.batch, s, n, (*udpWorker).draft, (*udpWorker).settle)
 }
 
 // draft drafts the answer to the query at w.at.
@@ -197,20 +164,6 @@ func (w *udpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 	w.written += room
 	w.asked[w.drafted] = i
 	w.drafted++
-}
-
-// fetch has what bounds the drafts in the cache.
-func (w *udpWorker) fetch() {
-	n := 0
-	for i := range w.drafts[:w.drafted] {
-		if d := &w.drafts[i]; d.bounded {
-			w.buckets[n] = d.bucket
-			n++
-		}
-	}
-	if n > 0 {
-		w.limiter.table.Fetch(w.buckets[:n])
-	}
 }
 
 // settle makes the draft at w.at a reply, unless none is to be sent.

@@ -87,7 +87,8 @@ func loaded(tb testing.TB, port uint16) (*udpWorker, *Server) {
 	config := Config{UDPWorkers: 1, Snapshot: func() *zones.Snapshot { return published }, CookieKey: cookieKey}
 	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
 	s.identity.Store(&s.config.Identity)
-	w := &udpWorker{counters: s.ledger.open(transportUDP), address: netip.MustParseAddrPort("127.0.0.1:53")}
+	w := &udpWorker{address: netip.MustParseAddrPort("127.0.0.1:53")}
+	w.counters = s.ledger.open(transportUDP)
 	w.limiter = s.newLimiter(w.counters, w.address)
 	w.limiter.begin(s, false)
 	w.prepare()

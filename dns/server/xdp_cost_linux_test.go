@@ -54,7 +54,7 @@ func BenchmarkXDPCost(b *testing.B) {
 		{name: "socket", client: l.client4(b, s.bound[1].address, query), server: func() int {
 			n := socket.receive(true)
 			socket.limiter.begin(s, n == batchSize)
-			socket.answerFrom(s, 0, n)
+			socket.answer(s, n)
 			socket.limiter.publish()
 			socket.send()
 			return n

@@ -96,7 +96,8 @@ func (l *xdpListener) open(s *Server, device *net.Interface, targets []xdpTarget
 		if err != nil {
 			return fmt.Errorf("receive queue %d: %w", queue, err)
 		}
-		w := &xdpWorker{socket: socket, targets: targets, limit: limit, counters: s.ledger.open(transportXDP)}
+		w := &xdpWorker{socket: socket, targets: targets, limit: limit}
+		w.counters = s.ledger.open(transportXDP)
 		w.limiter = s.newLimiter(w.counters, targets[0].address)
 		l.workers = append(l.workers, w)
 		if err := l.sockets.Put(uint32(queue), uint32(socket.fd)); err != nil {
@@ -203,12 +204,11 @@ func xdpError(name string, err error) error {
 
 // An xdpWorker answers what comes in at one receive queue of an interface.
 type xdpWorker struct {
-	socket   *xdpSocket
-	targets  []xdpTarget
-	limit    int // bytes of an answer that the interface carries
-	counters *counters
-	limiter  *limiter
-	at       int // the query of the batch that is being answered
+	socket  *xdpSocket
+	targets []xdpTarget
+	limit   int // bytes of an answer that the interface carries
+	batch
+	in [batchSize]frame // of each draft
 }
 
 func (w *xdpWorker) serve(s *Server) {
@@ -230,58 +230,48 @@ func (w *xdpWorker) take(s *Server, n int) {
 		return
 	}
 	w.limiter.begin(s, n == batchSize)
-	w.limiter.request.Limit = w.limit
-	for done := 0; done < n; {
-		done = w.answerFrom(s, done, n)
-	}
+	w.limiter.scratch.Request.Limit = w.limit
+	answerBatch(w, &w.batch, s, n, (*xdpWorker).draft, (*xdpWorker).settle)
 	w.limiter.publish()
 	w.socket.release(n)
 	w.socket.flush()
 }
 
-// answerFrom answers the queries first…n-1 and returns n; a panic ends it behind the query that caused it.
-func (w *xdpWorker) answerFrom(s *Server, first, n int) (done int) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			w.counters.drop(dropPanic)
-			s.logPanic(cause)
-			done = w.at + 1
-		}
-	}()
-	w.at = first
-	snapshot := s.config.Snapshot()
-	for ; w.at < n; w.at++ {
-		w.answer(s, snapshot)
-	}
-	return n
-}
-
-// answer answers the query at w.at.
-func (w *xdpWorker) answer(s *Server, snapshot *zones.Snapshot) {
+// draft drafts the answer to the query at w.at.
+func (w *xdpWorker) draft(_ *Server, snapshot *zones.Snapshot) {
 	in, ok := parseFrame(w.socket.received(w.at))
 	if !ok || in.from.Port() == 0 {
 		w.counters.drop(dropPort)
 		return
 	}
-	out := w.socket.room()
+	out := w.socket.room(w.drafted)
 	if out == nil { // the device is behind
 		w.counters.drop(dropSend)
 		return
 	}
+	d := &w.drafts[w.drafted]
+	d.query, d.from, d.random = in.query, in.from, rand.Uint32()
+	w.limiter.draft(d, out[in.headers:in.headers:in.headers+w.limit], snapshot)
+	w.in[w.drafted] = in
+	w.drafted++
+}
+
+// settle makes the draft at w.at a reply, unless none is to be sent.
+func (w *xdpWorker) settle(s *Server, snapshot *zones.Snapshot) {
+	d, in := &w.drafts[w.at], &w.in[w.at]
 	w.limiter.to = in.to
-	room := out[in.headers : in.headers : in.headers+w.limit]
-	answer, pending := w.limiter.reply(room, snapshot, in.query, in.from, rand.Uint32())
+	answer, pending := w.limiter.settle(d, snapshot)
 	if pending {
-		if s.signLater(later{bytes.Clone(in.query), in.from, in.to, w.reply(in)}) {
+		if s.signLater(later{bytes.Clone(d.query), d.from, in.to, w.reply(*in)}) {
 			return
 		}
-		answer = w.limiter.truncated(room, snapshot, in.query, in.from)
+		answer = w.limiter.truncated(d, snapshot)
 	}
 	if len(answer) == 0 {
 		return
 	}
-	in.answerHeaders(out, len(answer), uint16(rand.Uint32()))
-	w.socket.send(in.headers + len(answer))
+	in.answerHeaders(w.socket.room(w.at), len(answer), uint16(rand.Uint32()))
+	w.socket.send(w.at, in.headers+len(answer))
 }
 
 // reply returns a function that answers a query from any goroutine, over the UDP socket that is bound to its target.

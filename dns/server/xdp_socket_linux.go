@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -15,7 +16,8 @@ const (
 	xdpFrames    = 2048 // that the kernel can put queries into, and as many for answers
 	xdpFrameSize = 2048
 	xdpMemory    = 2 * xdpFrames * xdpFrameSize
-	xdpHeadroom  = 256 // bytes of a frame that the kernel keeps before a packet (XDP_PACKET_HEADROOM)
+	underWay     = ^uint64(0) // no frame begins there
+	xdpHeadroom  = 256        // bytes of a frame that the kernel keeps before a packet (XDP_PACKET_HEADROOM)
 
 	// The kernel frees a queue some time after its last user is gone.
 	xdpPatience = time.Second
@@ -30,7 +32,7 @@ const (
 type xdpSocket struct {
 	fd     int
 	frames []byte
-	free   []uint64 // where frames for answers begin
+	free   []uint64 // where frames for answers begin; underWay: was sent with the batch at work
 
 	fill, completed    ring[uint64]
 	receiving, sending ring[unix.XDPDesc]
@@ -182,26 +184,28 @@ func (x *xdpSocket) release(n int) {
 	x.fill.producer.Store(x.fill.at)
 }
 
-// room returns the frame that send sends; nil if all are under way.
-func (x *xdpSocket) room() []byte {
-	if len(x.free) == 0 {
+// room returns the frame for the i-th answer of a batch; nil if so many are not free.
+func (x *xdpSocket) room(i int) []byte {
+	if i >= len(x.free) {
 		return nil
 	}
-	at := x.free[len(x.free)-1]
+	at := x.free[len(x.free)-1-i]
 	return x.frames[at : at+xdpFrameSize]
 }
 
-// send has flush send the first n bytes of room.
-func (x *xdpSocket) send(n int) {
-	last := len(x.free) - 1
-	*x.sending.entry(x.sending.at) = unix.XDPDesc{Addr: x.free[last], Len: uint32(n)}
-	x.free = x.free[:last]
+// send has flush send the first n bytes of room(i). An answer that is not sent keeps its frame free.
+func (x *xdpSocket) send(i, n int) {
+	at := &x.free[len(x.free)-1-i]
+	*x.sending.entry(x.sending.at) = unix.XDPDesc{Addr: *at, Len: uint32(n)}
 	x.sending.at++
+	*at = underWay
 }
 
 // flush has the kernel send, which takes some of the answers with each call. Those that it does not take, because the
 // device is behind or down, go with a later batch or with the wait for one.
 func (x *xdpSocket) flush() {
+	rest := max(0, len(x.free)-batchSize)
+	x.free = append(x.free[:rest], slices.DeleteFunc(x.free[rest:], func(at uint64) bool { return at == underWay })...)
 	x.sending.producer.Store(x.sending.at)
 	for left := x.sending.at - x.sending.consumer.Load(); left > 0; {
 		_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(x.fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
