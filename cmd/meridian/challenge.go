@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -54,7 +51,7 @@ type challengeSet struct {
 
 // Run sets a value.
 func (c challengeSet) Run() error {
-	return c.post(map[string]any{"name": c.Name, "value": c.Value, "life_seconds": c.Life.Seconds()}, "set at every nameserver that can be reached")
+	return c.order(map[string]any{"name": c.Name, "value": c.Value, "life_seconds": c.Life.Seconds()}, "set at every nameserver that can be reached")
 }
 
 type challengeClear struct {
@@ -65,23 +62,15 @@ type challengeClear struct {
 
 // Run clears values.
 func (c challengeClear) Run() error {
-	return c.post(map[string]any{"name": c.Name, "value": c.Value, "clear": true}, "cleared at every nameserver that can be reached")
+	return c.order(map[string]any{"name": c.Name, "value": c.Value, "clear": true}, "cleared at every nameserver that can be reached")
 }
 
-func (c challengeBy) post(body map[string]any, done string) error {
+func (c challengeBy) order(body map[string]any, done string) error {
 	body["reason"], body["actor"] = c.Reason, actor(c.Actor)
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	answer, err := c.call(http.MethodPost, "/v1/challenges", "application/json", bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
 	var result struct {
 		Index uint64 `json:"index"`
 	}
-	if err := json.Unmarshal(answer, &result); err != nil {
+	if err := c.endpoint.post("/v1/challenges", body, &result); err != nil {
 		return err
 	}
 	fmt.Printf("%s (index %d)\n", done, result.Index)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,19 @@ import (
 
 // maxResponse bounds what is read of a node's answer.
 const maxResponse = 64 << 20
+
+// post has a node's API do what body, marshalled to JSON, says, and reads its answer into result unless that is nil.
+func (e endpoint) post(path string, body, result any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	answer, err := e.call(http.MethodPost, path, "application/json", bytes.NewReader(data))
+	if err != nil || result == nil {
+		return err
+	}
+	return json.Unmarshal(answer, result)
+}
 
 // call asks a node's API. An error that the node words as a problem document (RFC 9457) is returned in its words.
 func (e endpoint) call(method, path, accept string, body io.Reader) ([]byte, error) {

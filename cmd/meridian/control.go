@@ -133,21 +133,13 @@ func (c controlSet) Run() error {
 		body.Set[c.Pairs[i]] = c.Pairs[i+1]
 	}
 	body.Actor = actor(c.Actor)
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	answer, err := c.call(http.MethodPost, "/v1/controls", "application/json", bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
 	var result struct {
 		Epoch   uint64   `json:"epoch"`
 		Index   uint64   `json:"index"`
 		Changed []string `json:"changed"`
 		Repeat  bool     `json:"repeat"`
 	}
-	if err := json.Unmarshal(answer, &result); err != nil {
+	if err := c.post("/v1/controls", body, &result); err != nil {
 		return err
 	}
 	switch {

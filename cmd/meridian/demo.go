@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -122,7 +120,7 @@ type demoFail struct {
 
 // Run makes a gateway fail.
 func (c demoFail) Run() error {
-	return c.post("/v1/demo/fail", map[string]string{"region": c.Region, "how": c.How})
+	return c.post("/v1/demo/fail", map[string]string{"region": c.Region, "how": c.How}, nil)
 }
 
 type demoHeal struct {
@@ -131,7 +129,9 @@ type demoHeal struct {
 }
 
 // Run mends a gateway.
-func (c demoHeal) Run() error { return c.post("/v1/demo/heal", map[string]string{"region": c.Region}) }
+func (c demoHeal) Run() error {
+	return c.post("/v1/demo/heal", map[string]string{"region": c.Region}, nil)
+}
 
 type demoService struct {
 	Region string         `arg:"" help:"Region that it answers in the name of."`
@@ -146,13 +146,4 @@ func (c demoService) Run() error {
 	}
 	fmt.Printf("the service of %s answers at http://%s\n", c.Region, l.Addr())
 	return demo.NewService(c.Region).Serve(l)
-}
-
-func (e endpoint) post(path string, body any) error {
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	_, err = e.call("POST", path, "application/json", bytes.NewReader(data))
-	return err
 }

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/user"
 	"strings"
@@ -73,18 +70,10 @@ func (e endpoint) order(p person, zone, do string, more map[string]any) error {
 	for key, value := range more {
 		body[key] = value
 	}
-	data, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	answer, err := e.call(http.MethodPost, "/v1/keys", "application/json", bytes.NewReader(data))
-	if err != nil {
-		return err
-	}
 	var result struct {
 		Index uint64 `json:"index"`
 	}
-	if err := json.Unmarshal(answer, &result); err != nil {
+	if err := e.post("/v1/keys", body, &result); err != nil {
 		return err
 	}
 	fmt.Printf("%s %s: done (index %d)\n", name, do, result.Index)
