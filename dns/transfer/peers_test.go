@@ -152,6 +152,31 @@ func manyRecords(n int) []string {
 	return records
 }
 
+// nsdConf is the configuration of an NSD that has the zone shop.example, with lines about it.
+func nsdConf(port int, key Key, lines string) string {
+	return fmt.Sprintf(`server:
+  ip-address: 127.0.0.1@%d
+  server-count: 1
+  username: ""
+  zonesdir: DIR
+  database: ""
+  pidfile: DIR/nsd.pid
+  xfrdfile: DIR/xfrd.state
+  xfrdir: DIR
+  zonelistfile: DIR/zone.list
+remote-control:
+  control-enable: no
+key:
+  name: peer
+  algorithm: hmac-sha256
+  secret: %s
+zone:
+  name: shop.example
+  zonefile: DIR/shop.zone
+  %s
+`, port, secretText(key), lines)
+}
+
 func bindConf(port int, key Key, zone string) string {
 	return fmt.Sprintf(`options { directory "DIR"; listen-on port %d { 127.0.0.1; }; listen-on-v6 { none; }; pid-file none;
  session-keyfile none; recursion no; dnssec-validation no; allow-transfer { 127.0.0.1; }; notify explicit; notify-delay 0; serial-query-rate 1000; };
@@ -172,29 +197,9 @@ func TestOthersAsSecondary(t *testing.T) {
 			peer(t, map[string]string{"named.conf": bindConf(port, key, zone)}, "named", "-g", "-c", "DIR/named.conf", "-n", "1")
 		}},
 		{"nsd", func(t *testing.T, key Key, ours, port int) {
-			peer(t, map[string]string{"nsd.conf": fmt.Sprintf(`server:
-  ip-address: 127.0.0.1@%d
-  server-count: 1
-  username: ""
-  zonesdir: DIR
-  database: ""
-  pidfile: DIR/nsd.pid
-  xfrdfile: DIR/xfrd.state
-  xfrdir: DIR
-  zonelistfile: DIR/zone.list
-remote-control:
-  control-enable: no
-key:
-  name: peer
-  algorithm: hmac-sha256
-  secret: %s
-zone:
-  name: shop.example
-  zonefile: DIR/shop.zone
-  request-xfr: 127.0.0.1@%d peer
+			peer(t, map[string]string{"nsd.conf": nsdConf(port, key, fmt.Sprintf(`request-xfr: 127.0.0.1@%d peer
   allow-notify: 127.0.0.1 peer
-  provide-xfr: 127.0.0.1 NOKEY
-`, port, secretText(key), ours)}, "nsd", "-d", "-c", "DIR/nsd.conf")
+  provide-xfr: 127.0.0.1 NOKEY`, ours))}, "nsd", "-d", "-c", "DIR/nsd.conf")
 		}},
 	} {
 		t.Run(test.program, func(t *testing.T) {
@@ -374,27 +379,7 @@ func TestOursOfNSD(t *testing.T) {
 	events := make(told, 100)
 	secondary := open(t, events.config(t.TempDir()))
 	port := freePort(t)
-	peer(t, map[string]string{"shop.zone": masterFile(zone), "nsd.conf": fmt.Sprintf(`server:
-  ip-address: 127.0.0.1@%d
-  server-count: 1
-  username: ""
-  zonesdir: DIR
-  database: ""
-  pidfile: DIR/nsd.pid
-  xfrdfile: DIR/xfrd.state
-  xfrdir: DIR
-  zonelistfile: DIR/zone.list
-remote-control:
-  control-enable: no
-key:
-  name: peer
-  algorithm: hmac-sha256
-  secret: %s
-zone:
-  name: shop.example
-  zonefile: DIR/shop.zone
-  provide-xfr: 127.0.0.1 peer
-`, port, secretText(key))}, "nsd", "-d", "-c", "DIR/nsd.conf")
+	peer(t, map[string]string{"shop.zone": masterFile(zone), "nsd.conf": nsdConf(port, key, "provide-xfr: 127.0.0.1 peer")}, "nsd", "-d", "-c", "DIR/nsd.conf")
 	serialAt(t, port, 7)
 	follow(t, key, secondary, events, Primary{Address: netip.MustParseAddrPort(fmt.Sprintf("127.0.0.1:%d", port)), Key: "peer"}, sorted(zone.Records), nil)
 }
