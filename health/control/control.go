@@ -46,6 +46,7 @@ const (
 	maxControls = 100 // of one panel
 	maxRules    = 100 // of one panel
 	maxPools    = 2000
+	maxContents = 1000
 	maxName     = 100
 
 	DefaultWait = 5 * time.Second
@@ -55,10 +56,18 @@ const (
 // LastOn begins the name of the rule that is built in for every pool: it keeps its last on control.
 const LastOn = "last-on:"
 
-// Definitions are what the configuration says of controls. The zero value has none. A copy shares its slices.
+// Definitions are what the configuration says of controls, and what else all nodes have to agree on. The zero value has none.
+// A copy shares its slices.
 type Definitions struct {
-	Panels []Panel        `json:"panels,omitempty"`
-	Pools  []PoolControls `json:"pools,omitempty"`
+	Panels   []Panel        `json:"panels,omitempty"`
+	Pools    []PoolControls `json:"pools,omitempty"`
+	Contents []Content      `json:"contents,omitempty"`
+}
+
+// A Content says what is in a zone whose serial comes from the generation of the definitions: so each content has its own.
+type Content struct {
+	Zone   string `json:"zone"` // fully qualified, lower case
+	Digest uint64 `json:"digest"`
 }
 
 // A Panel is a group of controls, with the rules over them.
@@ -115,6 +124,8 @@ func (d Definitions) normal() Definitions {
 		n.Pools = append(n.Pools, p)
 	}
 	slices.SortFunc(n.Pools, func(a, b PoolControls) int { return cmp.Compare(a.Pool, b.Pool) })
+	n.Contents = slices.Clone(d.Contents)
+	slices.SortFunc(n.Contents, func(a, b Content) int { return cmp.Compare(a.Zone, b.Zone) })
 	return n
 }
 
@@ -132,8 +143,9 @@ func (d Definitions) Digest() health.Hash64 {
 func (d Definitions) Check() error {
 	var wrong []error
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf(format, args...)) }
-	if len(d.Panels) > maxPanels || len(d.Pools) > maxPools {
-		return fmt.Errorf("%w: %d panels and %d pools, at most %d and %d", ErrDefinitions, len(d.Panels), len(d.Pools), maxPanels, maxPools)
+	if len(d.Panels) > maxPanels || len(d.Pools) > maxPools || len(d.Contents) > maxContents {
+		return fmt.Errorf("%w: %d panels, %d pools and %d contents of zones, at most %d, %d and %d", ErrDefinitions,
+			len(d.Panels), len(d.Pools), len(d.Contents), maxPanels, maxPools, maxContents)
 	}
 	panels, of := make(map[PanelID]bool), make(map[ControlID]PanelID)
 	for _, p := range d.Panels {
@@ -177,6 +189,16 @@ func (d Definitions) Check() error {
 				bad("pool %q: unknown control %q", p.Pool, c)
 			}
 		}
+	}
+	zones := make(map[string]bool)
+	for _, c := range d.Contents {
+		if err := checkZone(c.Zone); err != nil {
+			bad("contents: %w", err)
+		}
+		if zones[c.Zone] {
+			bad("contents of zone %q: listed twice", c.Zone)
+		}
+		zones[c.Zone] = true
 	}
 	if len(wrong) == 0 {
 		return nil

@@ -200,6 +200,8 @@ func TestDefinitionsCheck(t *testing.T) {
 			`panel "p": rule "last-on:p": a name has only letters, digits and -_. (not ':')`},
 		{"pool of an unknown control", `{"pools":[{"pool":"w","controls":["x"]}]}`, `pool "w": unknown control "x"`},
 		{"pool twice", `{"panels":[{"name":"p","controls":[{"name":"a"}]}],"pools":[{"pool":"w","controls":["a"]},{"pool":"w","controls":["a"]}]}`, `pool "w": listed twice`},
+		{"contents of one zone twice", `{"contents":[{"zone":"a.","digest":1},{"zone":"a.","digest":2},{"zone":""}]}`,
+			`contents of zone "a.": listed twice|contents: zone "": want a name in lower case that ends with a dot`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var d Definitions
@@ -220,10 +222,12 @@ func TestDefinitionsCheck(t *testing.T) {
 func TestDigestKnowsNoOrder(t *testing.T) {
 	a := abc(Rule{Name: "x", Assert: Any}, Rule{Name: "y", Assert: All, Wait: DefaultWait})
 	a.Pools = []PoolControls{{"p", []ControlID{"a", "b"}}, {"q", []ControlID{"c"}}}
+	a.Contents = []Content{{"a.", 1}, {"b.", 2}}
 	b := Definitions{
 		Panels: []Panel{{Name: "api", Controls: []NewControl{{Name: "c"}, {Name: "a"}, {Name: "b"}},
 			Rules: []Rule{{Name: "y", Assert: All, Of: []ControlID{"c", "b", "a"}}, {Name: "x", Assert: Any, Of: []ControlID{"b", "a", "c"}}}}},
-		Pools: []PoolControls{{"q", []ControlID{"c"}}, {"p", []ControlID{"b", "a", "b"}}},
+		Pools:    []PoolControls{{"q", []ControlID{"c"}}, {"p", []ControlID{"b", "a", "b"}}},
+		Contents: []Content{{"b.", 2}, {"a.", 1}},
 	}
 	if a.Digest() != b.Digest() {
 		t.Errorf("Digest() = %v and %v, want equal", a.Digest(), b.Digest())
@@ -237,6 +241,30 @@ func TestDigestKnowsNoOrder(t *testing.T) {
 	}
 	if (*State)(nil).Digest() != (Definitions{}).Digest() {
 		t.Error("digest of no state differs from that of no definitions")
+	}
+}
+
+// Each content of a zone has a generation of its own, that of a content that comes back too.
+func TestContentRaisesTheGeneration(t *testing.T) {
+	content := func(digest uint64) Command { return define(Definitions{Contents: []Content{{"a.", digest}}}) }
+	s := must(t, New(1), content(1), content(2), content(2), content(1))
+	if s.Generation() != 3 {
+		t.Errorf("generation %d after three changes, want 3", s.Generation())
+	}
+	again, err := Decode(s.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*State{s, again} {
+		if digest, ok := s.ContentOf("a."); digest != 1 || !ok {
+			t.Errorf("ContentOf(a.) = %d, %v, want 1", digest, ok)
+		}
+		if _, ok := s.ContentOf("b."); ok {
+			t.Error("ContentOf(b.), which is not defined, has a digest")
+		}
+	}
+	if _, ok := (*State)(nil).ContentOf("a."); ok {
+		t.Error("no state has a digest")
 	}
 }
 

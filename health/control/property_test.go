@@ -16,7 +16,7 @@ import (
 var names = []ControlID{"a", "b", "c", "d", "e"}
 
 func drawDefinitions(t *rapid.T) Definitions {
-	var d Definitions
+	d := Definitions{Contents: []Content{{"a.", uint64(rapid.IntRange(0, 2).Draw(t, "content"))}}}
 	split := rapid.IntRange(1, len(names)).Draw(t, "split")
 	for i, of := range [][]ControlID{names[:split], names[split:]} {
 		p := Panel{Name: PanelID(fmt.Sprint("p", i))}

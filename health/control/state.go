@@ -152,6 +152,16 @@ func (s *State) Generation() uint64 {
 	return s.generation
 }
 
+// ContentOf returns the digest of what is in a zone by the definitions of this generation.
+func (s *State) ContentOf(zone string) (digest uint64, defined bool) {
+	contents := s.Definitions().Contents
+	i, defined := slices.BinarySearchFunc(contents, zone, func(c Content, zone string) int { return cmp.Compare(c.Zone, zone) })
+	if !defined {
+		return 0, false
+	}
+	return contents[i].Digest, true
+}
+
 // Violations returns every rule that does not hold now, in a fixed order.
 func (s *State) Violations() []Violation {
 	if s == nil || s.definitions == nil {
