@@ -91,6 +91,7 @@ type parser struct {
 	zoneOf       []int    // by zone that is configured one by one: its number among the world's
 	world        World
 	controlNames []string // of all panels, in order
+	defaults     int      // zones that go out as their default answers
 	mistakes     strict.Report
 	warnings     strict.Report
 }
@@ -237,7 +238,8 @@ func (l *Loader) World() (*World, error) {
 		p.mistakes.Join(&refused)
 		return nil, p.mistakes.Err()
 	}
-	l.targetsInNS()
+	l.warnOfCopies()
+	w.Definitions.Contents = w.contents()
 	for i := range w.Zones {
 		fmt.Fprintf(l.sum, "%s %x ", w.Zones[i].File, uint64(w.Zones[i].digest))
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -21,13 +22,23 @@ const (
 	maxGroups     = 64 // of a catalog
 	maxUpdateKeys = 64 // of a zone
 	maxHosts      = 1000
+	maxContents   = 1000 // zones that go out as their default answers
 )
 
 type transferKeys struct {
-	allow  []Grant
-	xot    xotMode
-	notify []strict.At[Target]
+	allow   []Grant
+	xot     xotMode
+	steered strict.At[steeredMode]
+	notify  []strict.At[Target]
 }
+
+// A steeredMode says what others are given of a zone that is steered.
+type steeredMode string
+
+const (
+	steeredRefuse   steeredMode = "refuse"
+	steeredDefaults steeredMode = "defaults"
+)
 
 // An xotMode says whether a zone is given out over TLS only.
 type xotMode string
@@ -94,6 +105,8 @@ var transferObject = strict.Object[transferKeys]{
 		func(t *transferKeys) *[]Grant { return &t.allow }),
 	strict.Optional("xot", "required: only over TLS 1.3 (RFC 9103), at listen.dot", string(xotOptional), strict.Enum("xot", xotOptional, xotRequired),
 		func(t *transferKeys) *xotMode { return &t.xot }),
+	strict.Optional("steered", "what others are given of a zone that is steered: nothing, or its defaults, which know neither health nor places", string(steeredRefuse),
+		strict.Placed(strict.Enum("value of steered", steeredRefuse, steeredDefaults)), func(t *transferKeys) *strict.At[steeredMode] { return &t.steered }),
 	strict.Optional("notify", "the nameservers that hear of changes (RFC 1996)", "", strict.List(strict.Placed(targetObject.Type("a nameserver")), maxTargets),
 		func(t *transferKeys) *[]strict.At[Target] { return &t.notify }),
 }
@@ -136,15 +149,19 @@ func (l *Loader) transfers(entry *strict.Named[zoneKeys], zone *Zone) {
 		zone.Secondary = l.primaries(fmt.Sprintf("zone %q", entry.Name), s.primaries)
 	}
 	if t := keys.transfer.Value; t != nil {
-		zone.Transfer = &Transfer{Allow: t.allow, XoT: t.xot == xotRequired}
+		zone.Transfer = &Transfer{Allow: t.allow, XoT: t.xot == xotRequired, Defaults: t.steered.Value == steeredDefaults}
 		for _, n := range t.notify {
 			zone.Transfer.Notify = append(zone.Transfer.Notify, n.Value)
 		}
-		switch at := keys.transfer.Position; {
-		case len(zone.Steer) > 0:
-			p.warnings.Add(at, "zone %q: transfer: a zone that is steered is given to nobody: a copy would answer without health, place or controls", entry.Name)
-		case zone.Sign != "":
-			p.warnings.Add(at, "zone %q: transfer: a zone with the key dnssec is given to nobody: its signatures are made when it is asked", entry.Name)
+		switch steered := len(keys.steer) > 0; {
+		case steered && !zone.Transfer.Defaults:
+			p.warnings.Add(keys.transfer.Position, "zone %q: transfer: a zone that is steered is given to nobody without steered: %s", entry.Name, steeredDefaults)
+		case zone.Transfer.Defaults && !steered:
+			p.mistakes.Add(t.steered.Position, "zone %q: transfer: steered: the zone has no steered names", entry.Name)
+		case zone.Transfer.Defaults:
+			if p.defaults++; p.defaults == maxContents+1 {
+				p.mistakes.Add(t.steered.Position, "zone %q: transfer: more than %d zones go out as their default answers", entry.Name, maxContents)
+			}
 		}
 	}
 	for _, u := range keys.updates {
@@ -209,28 +226,51 @@ func (l *Loader) listCatalogs() {
 	}
 }
 
-// targetsInNS warns of nameservers that resolvers ask and that are to copy a steered zone: the copy would answer without health,
-// place or controls.
-func (l *Loader) targetsInNS() {
-	p := &l.parser
-	for i := range p.source.zones {
-		entry, zone := &p.source.zones[i], &p.world.Zones[p.zoneOf[i]]
-		if zone.Transfer == nil || len(zone.Steer) == 0 || zone.Static == nil {
+// warnOfCopies warns of copies that would answer otherwise than we do.
+func (l *Loader) warnOfCopies() {
+	for i := range l.parser.source.zones {
+		entry, zone := &l.parser.source.zones[i], &l.parser.world.Zones[l.parser.zoneOf[i]]
+		if zone.Transfer == nil || zone.Static == nil {
 			continue
 		}
-		for _, address := range zone.nameservers() {
-			for _, target := range zone.Transfer.Notify {
-				if target.Address.Addr() == address {
-					p.warnings.Add(entry.Value.transfer.Position, "zone %q: transfer: notify: %v is one of its nameservers, and the zone is steered", entry.Name, address)
-				}
+		warn := func(format string, args ...any) {
+			l.parser.warnings.Add(entry.Value.transfer.Position, "zone %q: transfer: "+format, append([]any{entry.Name}, args...)...)
+		}
+		if len(zone.Steer) > 0 {
+			zone.targetsInNS(warn)
+		}
+		if expire := zone.expire(); zone.Sign != "" && expire > GivenLife {
+			warn("expire %d of the SOA record lets a secondary keep a copy for longer than its signatures are good for: make it %d at most",
+				int(expire.Seconds()), int(GivenLife.Seconds()))
+		}
+	}
+}
+
+// targetsInNS warns of nameservers that resolvers ask and that are to copy a steered zone: the copy answers without health, place or
+// controls.
+func (z *Zone) targetsInNS(warn func(format string, args ...any)) {
+	for _, address := range z.nameservers() {
+		for _, target := range z.Transfer.Notify {
+			if target.Address.Addr() == address {
+				warn("notify: %v is one of its nameservers, and the zone is steered", address)
 			}
-			for _, grant := range zone.Transfer.Allow {
-				if grant.Prefix.IsValid() && grant.Prefix.Contains(address) {
-					p.warnings.Add(entry.Value.transfer.Position, "zone %q: transfer: allow: %v has %v, one of its nameservers, and the zone is steered", entry.Name, grant.Prefix, address)
-				}
+		}
+		for _, grant := range z.Transfer.Allow {
+			if grant.Prefix.IsValid() && grant.Prefix.Contains(address) {
+				warn("allow: %v has %v, one of its nameservers, and the zone is steered", grant.Prefix, address)
 			}
 		}
 	}
+}
+
+// expire returns for how long a copy of the zone is good.
+func (z *Zone) expire() time.Duration {
+	soa, _ := z.Static.Find([]byte(z.Static.Apex)).Name.Set(dns.TypeSOA)
+	records, _ := soa.RRs(z.Apex)
+	for _, rr := range records {
+		return time.Duration(rr.(*dns.SOA).Expire) * time.Second
+	}
+	return 0
 }
 
 // nameservers returns the addresses of the zone's nameservers that the zone itself has.

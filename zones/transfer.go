@@ -7,6 +7,8 @@ type Transfer struct {
 	Allow  []Grant
 	XoT    bool // only over TLS 1.3 (RFC 9103)
 	Notify []Target
+
+	Defaults bool // a steered zone goes out as its default answers; else it does not
 }
 
 // A Grant allows who signs by the key, if there is one, and comes from the prefix, if there is one. One of them there is.

@@ -1,7 +1,9 @@
 package static
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -90,4 +92,31 @@ func (s RecordSet) WithTTL(ttl uint32) RecordSet {
 		binary.BigEndian.PutUint32(rest[6:], ttl)
 	}
 	return c
+}
+
+// WithSerial returns the zone with another serial in its SOA record. All but the piece that this stands in is shared. The zone is
+// none that came signed.
+func (z *Zone) WithSerial(serial uint32) *Zone {
+	at, _ := z.search(nil) // a zone has its apex
+	c := *z
+	c.Serial = serial
+	chunk := at >> (chunkBits - 2)
+	c.chunks = slices.Clone(z.chunks)
+	c.chunks[chunk] = bytes.Clone(z.chunks[chunk])
+	if soa, ok := (Name{c.nodeAt(at)}).Set(dns.TypeSOA); ok {
+		putSerial(soa.Bytes, serial)
+	}
+	return &c
+}
+
+// WithSerial returns an SOA record with another serial.
+func WithSerial(soa RecordSet, serial uint32) RecordSet {
+	soa.Bytes = bytes.Clone(soa.Bytes)
+	putSerial(soa.Bytes, serial)
+	return soa
+}
+
+// putSerial changes a packed SOA record, which ends with five numbers of which the serial is the first.
+func putSerial(record []byte, serial uint32) {
+	binary.BigEndian.PutUint32(record[len(record)-5*4:], serial)
 }

@@ -1,0 +1,148 @@
+package zones
+
+import (
+	"fmt"
+	"hash/fnv"
+	"iter"
+	"maps"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones/static"
+)
+
+// GivenLife is how long the signatures of a zone that goes out are good for at least, from when it is replaced by the next one. A
+// secondary that keeps a copy for longer without a word from us answers with signatures that have expired.
+const GivenLife = 5 * 24 * time.Hour
+
+// maxDefaults bounds the records of a default answer.
+const maxDefaults = 8
+
+// Defaults reports whether the zone goes out as its default answers.
+func (z *Zone) Defaults() bool { return z.Transfer != nil && z.Transfer.Defaults && len(z.Steer) > 0 }
+
+// contents says what is in the zones that go out as their default answers. A digest covers more than those answers depend on, and
+// nothing that differs between nodes of one world.
+func (w *World) contents() (contents []control.Content) {
+	pools := make(map[string]*Pool, len(w.Pools))
+	for i := range w.Pools {
+		pools[w.Pools[i].Name] = &w.Pools[i]
+	}
+	for i := range w.Zones {
+		z := &w.Zones[i]
+		if !z.Defaults() || z.Static == nil {
+			continue
+		}
+		h := fnv.New64a()
+		fmt.Fprintf(h, "%v ", z.digest)
+		for _, s := range z.Steer {
+			fmt.Fprintf(h, "%s %+v ", s.Owner, *pools[s.Pool])
+		}
+		contents = append(contents, control.Content{Zone: z.Apex, Digest: h.Sum64()})
+	}
+	return contents
+}
+
+// Given yields every set of a zone as other nameservers are given it, in no order, with its owner in wire format and lower case, which
+// is good until the next. Glue is among them. Names that a pool steers have its default answers:
+//
+//	every member is                     up
+//	every routing control is            as it starts
+//	the client is                       in no known place
+//	of the members that are left, each family has the one with the greatest share of the answers; of several, all of them, at most 8
+//
+// So they depend on the world alone, and are the same on every node.
+func (p *Plan) Given(z *ZoneData) iter.Seq2[[]byte, RecordSet] {
+	off := make(map[control.ControlID]bool)
+	for _, panel := range p.World.Definitions.Panels {
+		for _, c := range panel.Controls {
+			off[c.Name] = c.InitialOff
+		}
+	}
+	return func(yield func([]byte, RecordSet) bool) {
+		var buffer [256]byte
+		for n := range z.All {
+			owner := z.Owner(buffer[:0], n)
+			for set := range n.Sets {
+				if !yield(owner, set) {
+					return
+				}
+			}
+			pool := z.Pool(n)
+			if pool < 0 {
+				continue
+			}
+			for family := range familyTypes {
+				if set, ok := p.Pools[pool].byDefault(family, off); ok && !yield(owner, set) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// byDefault returns the default answer of a family; false where that is NODATA.
+func (p *PoolPlan) byDefault(family int, off map[control.ControlID]bool) (set RecordSet, ok bool) {
+	group := &p.Groups[0]
+	if p.Partition != nil {
+		group = &p.Groups[p.Partition.Other()]
+	}
+	members := make([]availability, len(p.Pool.Members)) // all of them up
+	for i := range members {
+		m := &p.Pool.Members[i]
+		members[i].permitted = m.Enabled && !off[m.Control]
+	}
+	choice := p.choose(group, members, family)
+	var most uint32
+	for _, o := range choice.Options {
+		most = max(most, o.Weight)
+	}
+	there := make(map[string]bool)
+	for _, o := range choice.Options {
+		if o.Weight < most {
+			continue
+		}
+		set.Type, set.TTL = o.Set.Type, o.Set.TTL
+		for rest := o.Set.Bytes; len(rest) > 0 && len(there) < maxDefaults; rest = rest[static.RecordSize(rest):] {
+			record := rest[:static.RecordSize(rest)]
+			if !there[string(record)] { // RFC 2181, section 5
+				there[string(record)] = true
+				set.Bytes, set.Count = append(set.Bytes, record...), set.Count+1
+			}
+		}
+	}
+	return set, set.Count > 0
+}
+
+// WithSerials returns the plan with other serials in the SOA records of some zones, by their apexes in wire format. All else is
+// shared; zones that are not there are passed over.
+func (p *Plan) WithSerials(serials map[string]uint32) *Plan {
+	if len(serials) == 0 {
+		return p
+	}
+	next := *p
+	next.zones = maps.Clone(p.zones)
+	for apex, serial := range serials {
+		z := p.zones[apex]
+		if z == nil || z.Zone == nil || z.Serial == serial {
+			continue
+		}
+		h := fnv.New64a()
+		fmt.Fprint(h, apex, serial)
+		next.Digest ^= health.Hash64(h.Sum64()) // of a sum of all: their order must not count
+		next.zones[apex] = z.withSerial(serial)
+	}
+	return &next
+}
+
+func (z *ZoneData) withSerial(serial uint32) *ZoneData {
+	c := *z
+	c.Zone = z.Zone.WithSerial(serial)
+	c.Negative = static.WithSerial(z.Negative, serial)
+	c.steers = append([]steered(nil), z.steers...)
+	for i := range c.steers {
+		c.steers[i].negative = static.WithSerial(c.steers[i].negative, serial)
+	}
+	return &c
+}
