@@ -1,6 +1,7 @@
 package dnssec
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -38,13 +39,11 @@ func (s *KeySet) Sets() (dnskey, cds, cdnskey []byte) {
 // AppendRRSIGs appends the signatures over a set, by the keys that sign its type, and returns how many they are. See
 // Key.AppendRRSIG.
 func (s *KeySet) AppendRRSIGs(dst, owner, set []byte, c Cover) ([]byte, int, error) {
-	signers := s.Signers
+	var rrtype uint16
 	if len(set) >= recordHead {
-		switch binary.BigEndian.Uint16(set[2:]) {
-		case typeDNSKEY, typeCDS, typeCDNSKEY:
-			signers = s.KeySigners
-		}
+		rrtype = binary.BigEndian.Uint16(set[2:])
 	}
+	signers := s.signersOf(rrtype)
 	if len(signers) == 0 {
 		return nil, 0, fmt.Errorf("sign %s: the key set of generation %d has no key for it", TextName(owner), s.Generation)
 	}
@@ -55,6 +54,29 @@ func (s *KeySet) AppendRRSIGs(dst, owner, set []byte, c Cover) ([]byte, int, err
 		}
 	}
 	return dst, len(signers), nil
+}
+
+// signersOf returns the keys that sign sets of a type.
+func (s *KeySet) signersOf(rrtype uint16) []*Key {
+	switch rrtype {
+	case typeDNSKEY, typeCDS, typeCDNSKEY:
+		return s.KeySigners
+	}
+	return s.Signers
+}
+
+// made reports whether signatures are what AppendRRSIGs would make for a set of a type, as far as that can be told without making
+// them: all but the signatures themselves.
+func (s *KeySet) made(signatures []byte, rrtype uint16, c Cover) bool {
+	for _, k := range s.signersOf(rrtype) {
+		head := k.appendHead(nil, c)
+		binary.BigEndian.PutUint16(head[recordHead:], rrtype)
+		if len(signatures) < len(head)+signatureSize || !bytes.HasPrefix(signatures, head) {
+			return false
+		}
+		signatures = signatures[len(head)+signatureSize:]
+	}
+	return len(signatures) == 0
 }
 
 // ds256 returns the RDATA of the key's DS by SHA-256, which every validator knows (RFC 8624, section 3.3).

@@ -25,15 +25,8 @@ func (k *Key) AppendRRSIG(dst, owner, set []byte, c Cover) ([]byte, error) {
 	if !k.CanSign() {
 		return nil, fmt.Errorf("key %s: the private key is not here", k.Name())
 	}
-	length := 18 + len(k.Apex) + signatureSize
-	out := appendHead(dst, typeRRSIG, c.TTL, length)
-	data := len(out)
-	out = append(out, 0, 0, k.Algorithm, c.Labels) // the type covered is known below
-	out = binary.BigEndian.AppendUint32(out, c.OriginalTTL)
-	out = binary.BigEndian.AppendUint32(out, c.Expiration)
-	out = binary.BigEndian.AppendUint32(out, c.Inception)
-	out = binary.BigEndian.AppendUint16(out, k.Tag)
-	out = append(out, k.Apex...)
+	data := len(dst) + recordHead
+	out := k.appendHead(dst, c)
 	signature := len(out)
 	// What is signed follows where the signature will be.
 	out, rrtype, err := appendSigned(out, owner, set, c)
@@ -46,6 +39,17 @@ func (k *Key) AppendRRSIG(dst, owner, set []byte, c Cover) ([]byte, error) {
 		return nil, fmt.Errorf("sign %s by key %s: %w", TextName(owner), k.Name(), err)
 	}
 	return append(out[:signature], made[:]...), nil
+}
+
+// appendHead appends an RRSIG record up to its signature, for a set of no type yet.
+func (k *Key) appendHead(dst []byte, c Cover) []byte {
+	dst = appendHead(dst, typeRRSIG, c.TTL, 18+len(k.Apex)+signatureSize)
+	dst = append(dst, 0, 0, k.Algorithm, c.Labels)
+	dst = binary.BigEndian.AppendUint32(dst, c.OriginalTTL)
+	dst = binary.BigEndian.AppendUint32(dst, c.Expiration)
+	dst = binary.BigEndian.AppendUint32(dst, c.Inception)
+	dst = binary.BigEndian.AppendUint16(dst, k.Tag)
+	return append(dst, k.Apex...)
 }
 
 // sign makes a signature that depends on key and message alone (RFC 6979 and RFC 8032).

@@ -360,7 +360,7 @@ func TestKeySetOfState(t *testing.T) {
 	if len(set.Published) != 2 || len(set.KeySigners) != 1 || len(set.Signers) != 1 || len(set.Announced) != 0 || set.KeySigners[0].Flags != FlagsKSK || set.Signers[0].Flags != FlagsZSK {
 		t.Errorf("key set %+v", set)
 	}
-	if _, err := SignZone(wire(t, "example."), zoneSets(t, cornerZone), set, day0, DefaultValidity); err != nil {
+	if _, err := signZone(wire(t, "example."), zoneSets(t, cornerZone), set, day0); err != nil {
 		t.Error(err)
 	}
 	if _, err := s.KeySet(func(k KeyState) (*Key, error) { return k.Key("example.") }); err == nil || !strings.Contains(err.Error(), "is not its private key") {

@@ -77,12 +77,25 @@ func testKeySet(t testing.TB, algorithm uint8, csk bool) *KeySet {
 	return set
 }
 
+// signZone gathers what SignZone emits.
+func signZone(apex []byte, sets []Set, keys *KeySet, now time.Time) (signed []Set, err error) {
+	return resignZone(apex, sets, Signing{Keys: keys, Now: now, Validity: DefaultValidity})
+}
+
+func resignZone(apex []byte, sets []Set, s Signing) (signed []Set, err error) {
+	err = SignZone(apex, sets, s, func(set Set) error {
+		signed = append(signed, Set{slices.Clone(set.Owner), slices.Clone(set.Records)})
+		return nil
+	})
+	return signed, err
+}
+
 func TestSignZoneByLibrary(t *testing.T) {
 	for _, csk := range []bool{false, true} {
 		keys := testKeySet(t, ECDSAP256SHA256, csk)
 		// The tools of the test below would not take what lies below a DNAME.
 		sets := zoneSets(t, cornerZone+"under.old 300 IN A 192.0.2.5\n")
-		signed, err := SignZone(wire(t, "example."), sets, keys, day0, DefaultValidity)
+		signed, err := signZone(wire(t, "example."), sets, keys, day0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +142,7 @@ func TestSignZoneByLibrary(t *testing.T) {
 		}
 		// Another order and another run give the same.
 		rand.New(rand.NewPCG(1, 1)).Shuffle(len(sets), func(i, j int) { sets[i], sets[j] = sets[j], sets[i] })
-		again, err := SignZone(wire(t, "example."), sets, keys, day0, DefaultValidity)
+		again, err := signZone(wire(t, "example."), sets, keys, day0)
 		if err != nil || !slices.EqualFunc(signed, again, func(a, b Set) bool { return string(a.Owner)+string(a.Records) == string(b.Owner)+string(b.Records) }) {
 			t.Errorf("signed again, the zone differs (%v)", err)
 		}
@@ -167,7 +180,7 @@ func TestSignZoneByValidators(t *testing.T) {
 				for _, csk := range []bool{false, true} {
 					file := filepath.Join(t.TempDir(), "zone")
 					// The tools read the clock.
-					signed, err := SignZone(wire(t, "example."), zoneSets(t, cornerZone), testKeySet(t, algorithm, csk), time.Now(), DefaultValidity)
+					signed, err := signZone(wire(t, "example."), zoneSets(t, cornerZone), testKeySet(t, algorithm, csk), time.Now())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -214,6 +227,77 @@ func zoneText(t *testing.T, sets []Set) string {
 	return b.String()
 }
 
+// Signed again, a zone takes the signatures that it would make anyway, and no others.
+func TestSignZoneKnowsSignatures(t *testing.T) {
+	apex := wire(t, "example.")
+	for _, csk := range []bool{false, true} {
+		keys := testKeySet(t, ECDSAP256SHA256, csk)
+		before, err := signZone(apex, zoneSets(t, cornerZone), keys, day0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, tt := range []struct {
+			name  string
+			zone  string
+			keys  *KeySet
+			now   time.Time
+			least int // that are taken
+			most  int
+		}{
+			{"all as it was", cornerZone, keys, day0, 34, 34},
+			{"a name that is new", cornerZone + "new 60 IN A 192.0.2.11\n", keys, day0, 33, 33},
+			{"the next day", cornerZone, keys, day0.Add(24 * time.Hour), 20, 33},
+			{"after all have been renewed", cornerZone, keys, day0.Add(DefaultValidity), 0, 0},
+			{"by another ZSK", cornerZone, testKeySet2(t, keys), day0, 0, 3},
+		} {
+			known := func(mark byte) func(set Set) []byte {
+				return func(set Set) []byte {
+					i := slices.IndexFunc(before, func(b Set) bool {
+						return string(b.Owner) == string(set.Owner) && string(b.Records) == string(set.Records)
+					})
+					if i < 0 {
+						return nil
+					}
+					signature := slices.Clone(before[i+1].Records)
+					signature[len(signature)-1] ^= mark // those that are made never have it: all is deterministic
+					return signature
+				}
+			}
+			want, err := signZone(apex, zoneSets(t, tt.zone), tt.keys, tt.now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signing := Signing{Keys: tt.keys, Now: tt.now, Validity: DefaultValidity, Known: known(1)}
+			marked, err := resignZone(apex, zoneSets(t, tt.zone), signing)
+			if err != nil || len(marked) != len(want) {
+				t.Fatalf("%s: %d sets, %v, want %d", tt.name, len(marked), err, len(want))
+			}
+			taken := 0
+			for i := range marked {
+				if string(marked[i].Records) != string(want[i].Records) {
+					taken++
+				}
+			}
+			if taken < tt.least || taken > tt.most {
+				t.Errorf("%s: %d of the signatures of before are taken, want %d to %d", tt.name, taken, tt.least, tt.most)
+			}
+			signing.Known = known(0)
+			got, err := resignZone(apex, zoneSets(t, tt.zone), signing)
+			if err != nil || !slices.EqualFunc(got, want, func(a, b Set) bool { return string(a.Owner)+string(a.Records) == string(b.Owner)+string(b.Records) }) {
+				t.Errorf("%s: with known signatures the zone is another (%v)", tt.name, err)
+			}
+		}
+	}
+}
+
+// testKeySet2 is a key set with the same KSK as another and a ZSK of its own, or with another CSK.
+func testKeySet2(t *testing.T, keys *KeySet) *KeySet {
+	zsk := newTestKey(t, "example.", FlagsZSK, keys.Published[0].Algorithm, 9)
+	next := *keys
+	next.Published, next.Signers = append(slices.Clone(keys.KeySigners), zsk), []*Key{zsk}
+	return &next
+}
+
 func TestSignZoneRefuses(t *testing.T) {
 	apex, keys := wire(t, "example."), testKeySet(t, ED25519, true)
 	soa := "example. 3600 IN SOA ns.example. admin.example. 7 7200 900 1209600 300\n"
@@ -228,12 +312,12 @@ func TestSignZoneRefuses(t *testing.T) {
 		{"outside", soa + "example.com. 300 IN A 192.0.2.1\n", keys, "zone example.: example.com. lies outside"},
 		{"signed already", soa + "www.example. 300 IN NSEC example. A\n", keys, "zone example.: www.example. has records of type 47 already, which signing makes"},
 	} {
-		if _, err := SignZone(apex, zoneSets(t, tt.zone), tt.keys, day0, DefaultValidity); err == nil || err.Error() != tt.want {
+		if _, err := signZone(apex, zoneSets(t, tt.zone), tt.keys, day0); err == nil || err.Error() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.why, err, tt.want)
 		}
 	}
 	sets := zoneSets(t, soa)
-	if _, err := SignZone(apex, append(sets, sets...), keys, day0, DefaultValidity); err == nil || err.Error() != "zone example.: two sets of type 6 at example." {
+	if _, err := signZone(apex, append(sets, sets...), keys, day0); err == nil || err.Error() != "zone example.: two sets of type 6 at example." {
 		t.Errorf("a set given twice: %v", err)
 	}
 	if _, _, err := keys.AppendRRSIGs(nil, apex, sets[0].Records, Cover{Labels: 1}); err != nil {
@@ -246,7 +330,7 @@ func TestSignZoneRefuses(t *testing.T) {
 
 // The SOA's TTL bounds that of a denial too.
 func TestNSECOfShortSOA(t *testing.T) {
-	signed, err := SignZone(wire(t, "example."), zoneSets(t, "example. 60 IN SOA . . 7 7200 900 1209600 300\n"), testKeySet(t, ED25519, true), day0, DefaultValidity)
+	signed, err := signZone(wire(t, "example."), zoneSets(t, "example. 60 IN SOA . . 7 7200 900 1209600 300\n"), testKeySet(t, ED25519, true), day0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +361,7 @@ func BenchmarkSignZone(b *testing.B) {
 		b.Run(AlgorithmName(algorithm), func(b *testing.B) {
 			keys := testKeySet(b, algorithm, true)
 			for b.Loop() {
-				if _, err := SignZone(apex, sets, keys, day0, DefaultValidity); err != nil {
+				if _, err := signZone(apex, sets, keys, day0); err != nil {
 					b.Fatal(err)
 				}
 			}

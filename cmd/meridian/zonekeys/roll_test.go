@@ -115,20 +115,20 @@ func byTimes(t *testing.T, dir string, now time.Time) []dns.RR {
 	if err != nil {
 		t.Fatal(err)
 	}
-	signed, err := dnssec.SignZone(apex, sets, set, now, dnssec.DefaultValidity)
-	if err != nil {
-		t.Fatal(err)
-	}
 	rrs = nil
-	for _, set := range signed {
+	err = dnssec.SignZone(apex, sets, dnssec.Signing{Keys: set, Now: now, Validity: dnssec.DefaultValidity}, func(set dnssec.Set) error {
 		for rest := set.Records; len(rest) > 0; {
 			end := 12 + int(rest[10])<<8 + int(rest[11])
 			rr, _, err := dns.UnpackRR(append(slices.Clone(set.Owner), rest[2:end]...), 0)
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
 			rrs, rest = append(rrs, rr), rest[end:]
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return rrs
 }

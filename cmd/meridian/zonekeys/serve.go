@@ -30,7 +30,7 @@ func ForServer(dir, zone string, now time.Time) (*dnssec.KeySet, error) {
 
 // byTimings takes the times of the files for what they are in BIND. A KSK signs everything where there is no ZSK.
 func byTimings(keys []*dnssec.Key, now time.Time) (*dnssec.KeySet, error) {
-	set := &dnssec.KeySet{Generation: 1, TTL: defaultTTL}
+	set := &dnssec.KeySet{Generation: generation(keys, now), TTL: defaultTTL}
 	var zsks, ksks []*dnssec.Key
 	for _, k := range keys {
 		if k.Algorithm != keys[0].Algorithm {
@@ -65,6 +65,20 @@ func byTimings(keys []*dnssec.Key, now time.Time) (*dnssec.KeySet, error) {
 		set.Signers = ksks
 	}
 	return set, nil
+}
+
+// generation rises with each key and each of its times that comes, and falls only when the files of a key are removed.
+func generation(keys []*dnssec.Key, now time.Time) (n uint64) {
+	for _, k := range keys {
+		t := k.Timing
+		n++
+		for _, moment := range []time.Time{t.Publish, t.Activate, t.Inactive, t.Delete, t.SyncPublish, t.SyncDelete} {
+			if !moment.IsZero() && !now.Before(moment) {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // within reports whether now lies between two times; one that is not set bounds nothing.
