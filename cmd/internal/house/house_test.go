@@ -65,6 +65,7 @@ var house = []room{
 	{"gateway", edge, []string{"gateway/balance", "gateway/head", "gateway/route", "geo", "geo/rtt", "zones"}, "a gateway proxies and samples; it does not steer"},
 	{"cmd/internal/node", pure, []string{"geo", "geo/rtt", "health", "health/control", "zones", "dns/dnssec", "dns/wire"}, "a node decides without the world"},
 	{"cmd/internal/keyring", pure, []string{"dns/dnssec", "health", "health/control"}, "which keys a zone has is decided without the world"},
+	{"cmd/internal/outgoing", pure, []string{"dns/dnssec", "health/control", "zones", "zones/static"}, "what others are given of a zone follows from the world, its keys and the day"},
 	{"cmd/internal/sim", tests, []string{"*"}, "the simulator is the world of many nodes"},
 	{"cmd/internal/wan", tests, []string{"*"}, "the virtual network carries real edges in tests"},
 	{"cmd/internal/peers", tests, []string{"*"}, "the nameservers of others run beside ours in tests"},
