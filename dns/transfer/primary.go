@@ -80,7 +80,7 @@ func (x *exchange) allowed() (zone Zone, rcode int, why string) {
 	case !ok || !policy.permits(x.key, x.From.Addr(), x.xot()):
 		return nil, dns.RcodeRefused, "transfer not allowed"
 	case errors.Is(err, ErrRefused):
-		return nil, dns.RcodeRefused, "a zone that is steered, or signed when it is asked, is not given out"
+		return nil, dns.RcodeRefused, "a zone that is steered is not given out"
 	case err != nil:
 		return nil, dns.RcodeServerFailure, "the zone is not loaded"
 	}

@@ -42,7 +42,7 @@ type Zone interface {
 // What Config.Zones says of a zone that it does not return; any other error is answered with SERVFAIL.
 var (
 	ErrNoZone  = errors.New("not a zone of this node")
-	ErrRefused = errors.New("not given out") // such as a steered zone: a copy would not steer; or one that is signed as it is asked
+	ErrRefused = errors.New("not given out") // such as a steered zone: a copy would not steer
 )
 
 // A Config says what a Service works with. What is zero takes its default, but for Dir, Zones and SOA. Loaded, Expired and

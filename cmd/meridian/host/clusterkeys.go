@@ -33,8 +33,7 @@ const (
 type given struct {
 	wire, apex string
 	own        bool // keys of this node's own directory
-	generation uint64
-	signed     bool
+	set        *dnssec.KeySet
 }
 
 // clusterKeys returns what the nodes have agreed on for a zone; nil: nothing yet.
@@ -113,9 +112,9 @@ func (h *Host) served() (served []health.ServedKeys) {
 		switch {
 		case g.own:
 			generation = 0 // which no generation of the cluster's keys is
-		case !g.signed:
-			generation = g.generation
-		case !whole || generation != g.generation:
+		case !g.set.Signed():
+			generation = g.set.Generation
+		case !whole || generation != g.set.Generation:
 			continue
 		}
 		served = append(served, health.ServedKeys{Zone: health.ZoneKey(g.apex), Generation: generation})

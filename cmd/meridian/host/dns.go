@@ -27,7 +27,7 @@ func (h *Host) openDNS(o Options, world *zones.World) error {
 		}
 		cfg.Identity.Chaos = append(cfg.Identity.Chaos, name)
 	}
-	if err := h.openTransfers(world); err != nil {
+	if err := h.openTransfers(world, o.Now); err != nil {
 		return err
 	}
 	cfg.Maintain = h.transfers.maintain

@@ -54,9 +54,11 @@ type Host struct {
 	compiler *compiler
 	journal  *journal
 
-	node   *node.Node // owned by the goroutine of run
-	events chan func(now time.Time)
-	behind *behind
+	node    *node.Node        // owned by the goroutine of run
+	base    *zones.Plan       // that the node has, but for the serials; likewise
+	serials map[string]uint32 // that its zones have instead of their own, by apex in wire format; likewise
+	events  chan func(now time.Time)
+	behind  *behind
 
 	snapshot atomic.Pointer[zones.Snapshot]
 	view     atomic.Pointer[node.View]
@@ -107,6 +109,8 @@ type Options struct {
 	API     map[string]http.Handler // further handlers of the API, by path prefix
 	Events  func([]health.Event)    // is told of every event; nil: nobody
 
+	Now func() time.Time // by which signatures of zones that go out are made anew; nil: time.Now
+
 	UDPWorkers int // threads that answer at each address; 0: as many as goroutines run at once
 }
 
@@ -147,7 +151,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	h.node = node.New(node.Config{
 		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Key: h.identity.Key(), Sign: h.identity.Sign, Verify: pki.Verify,
 	}, saved, now)
-	h.node.Compiled(plan, now)
+	h.take(plan, now)
 	h.world.Store(plan.World)
 	if err := h.open(o, plan, saved); err != nil {
 		return nil, err
@@ -168,6 +172,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		h.done.Go(func() { h.runKeys(ctx) })
 		h.done.Go(func() { h.tellKeys(ctx) })
 		h.done.Go(func() { h.transfers.run(ctx) })
+		h.done.Go(func() { h.transfers.renew(ctx) })
 	}
 	if h.certificate != nil {
 		h.done.Go(func() { h.certificate.run(ctx) })
@@ -187,8 +192,14 @@ func (h *Host) takeCopies(now time.Time) {
 		h.log.Error("copies of zones not taken", "err", err)
 		return
 	}
-	h.node.Compiled(plan, now)
+	h.take(plan, now)
 	h.world.Store(plan.World)
+}
+
+// take gives the node a plan, with the serials of zones that go out otherwise than they are.
+func (h *Host) take(plan *zones.Plan, now time.Time) {
+	h.base = plan
+	h.node.Compiled(plan.WithSerials(h.serials), now)
 }
 
 // identify checks that the certificate is this node's.
@@ -288,6 +299,7 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 			case h.transfers.published <- struct{}{}:
 			default: // the newest will be looked at
 			}
+			h.transfers.lookAtOutgoing()
 		}
 	}
 	if r.PushPull != nil {
@@ -373,7 +385,7 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 		h.applyTransfers(plan.World)
 	}
 	h.lookAtKeys()
-	h.post(func(now time.Time) { h.node.Compiled(plan, now) })
+	h.post(func(now time.Time) { h.take(plan, now) })
 	if reloaded {
 		select {
 		case h.reloaded <- struct{}{}:

@@ -57,7 +57,7 @@ func (h *Host) giveKeys(now time.Time) {
 			continue
 		}
 		if set != nil {
-			all = append(all, given{z.Static.Apex, z.Apex, own, set.Generation, set.Signed()})
+			all = append(all, given{z.Static.Apex, z.Apex, own, set})
 		}
 		var said string
 		switch {
@@ -92,6 +92,7 @@ func (h *Host) giveKeys(now time.Time) {
 		}
 	}
 	h.given.Store(&all)
+	h.transfers.lookAtOutgoing()
 }
 
 // keysOf returns the keys of a zone in this node's own directory, or else those of the cluster; nil: there are none.

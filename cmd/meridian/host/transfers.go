@@ -16,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/cmd/internal/outgoing"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/dns/transfer"
@@ -37,20 +38,30 @@ type transfers struct {
 	service   *transfer.Service
 	published chan struct{} // the plan may be another one
 
-	plan *zones.Plan             // whose zones were told of; owned by run, as is told
-	told map[string]*static.Zone // by apex, in the version that others were told of
+	plan *zones.Plan              // whose zones were told of; owned by run, as is told
+	told map[string]transfer.Zone // by apex, in the version that others were told of
 
-	mu     sync.Mutex
-	copies map[string]string // zones of others, by apex; empty: there is no good copy
+	due chan struct{}    // zones that go out may be due to be made anew
+	now func() time.Time // by which they are
+
+	mu       sync.Mutex
+	copies   map[string]string            // zones of others, by apex; empty: there is no good copy
+	versions map[string]*outgoing.Version // by apex, of zones that go out otherwise than they are
 }
 
 // openTransfers makes what answers NOTIFY, UPDATE, AXFR and IXFR, and finds the good copies of secondary zones.
-func (h *Host) openTransfers(world *zones.World) error {
+func (h *Host) openTransfers(world *zones.World, now func() time.Time) error {
 	setup, err := transferSetup(&h.cfg, world)
 	if err != nil {
 		return err
 	}
-	t := &transfers{host: h, published: make(chan struct{}, 1), told: map[string]*static.Zone{}, copies: map[string]string{}}
+	t := &transfers{
+		host: h, published: make(chan struct{}, 1), told: map[string]transfer.Zone{}, copies: map[string]string{},
+		due: make(chan struct{}, 1), now: now, versions: map[string]*outgoing.Version{},
+	}
+	if now == nil {
+		t.now = time.Now
+	}
 	config := transfer.Config{
 		Dir: h.cfg.Data, Zones: t.zone, SOA: t.soa, Own: t.own, Known: t.known, Dial: h.dialPeer,
 		Loaded: t.loaded, Expired: func(apex string) { t.set(apex, "") }, Dropped: t.dropped,
@@ -109,7 +120,7 @@ func (t *transfers) maintain(_ context.Context, r server.Request) (handled bool)
 	return t.service.Handle(transfer.Query{Message: r.Message, From: r.From, UDP: r.Transport == "udp", TLS: r.TLS, Send: r.Send})
 }
 
-// A servedZone is a version of a zone as others are given it.
+// A servedZone is a version of a zone that others are given as it is.
 type servedZone struct{ zone *static.Zone }
 
 // Apex is for transfer.Zone.
@@ -137,17 +148,31 @@ func (t *transfers) around(name string) (zone *zones.ZoneData, apex bool) {
 
 func (t *transfers) zone(apex string) (transfer.Zone, error) {
 	z, isApex := t.around(apex)
-	switch {
-	case z == nil || !isApex:
+	if z == nil || !isApex {
 		return nil, transfer.ErrNoZone
-	case z.Zone == nil:
+	}
+	if z.Zone == nil {
 		return nil, errNotLoaded
-	case z.Steered():
-		return nil, fmt.Errorf("%w: it is steered", transfer.ErrRefused)
-	case z.Sign != "":
-		return nil, fmt.Errorf("%w: it is signed when it is asked", transfer.ErrRefused)
+	}
+	if configured := zoneOf(t.host.snapshot.Load().Plan.World, apex); configured != nil && outgoing.Wanted(configured) {
+		if v := t.version(apex); v != nil {
+			return v, nil
+		}
+		return nil, errNotLoaded
+	}
+	if z.Steered() || z.Sign != "" {
+		return nil, fmt.Errorf("%w: it is steered, or signed when it is asked", transfer.ErrRefused)
 	}
 	return servedZone{z.Zone}, nil
+}
+
+// zoneOf returns a zone of a world; nil without.
+func zoneOf(world *zones.World, apex string) *zones.Zone {
+	i, ok := slices.BinarySearchFunc(world.Zones, apex, func(z zones.Zone, apex string) int { return strings.Compare(z.Apex, apex) })
+	if !ok {
+		return nil
+	}
+	return &world.Zones[i]
 }
 
 func (t *transfers) soa(name string) *dns.SOA {
@@ -165,9 +190,8 @@ func (t *transfers) soa(name string) *dns.SOA {
 }
 
 func (t *transfers) own(apex string) bool {
-	all := t.host.world.Load().Zones
-	i, ok := slices.BinarySearchFunc(all, apex, func(z zones.Zone, apex string) int { return strings.Compare(z.Apex, apex) })
-	return ok && !all[i].Copied
+	z := zoneOf(t.host.world.Load(), apex)
+	return z != nil && !z.Copied
 }
 
 func (t *transfers) loaded(apex, file string) {
@@ -222,23 +246,40 @@ func (t *transfers) tell(ctx context.Context, plan *zones.Plan) {
 		return
 	}
 	t.plan = plan
-	told := make(map[string]*static.Zone, len(t.told))
+	told := make(map[string]transfer.Zone, len(t.told))
 	for i := range plan.World.Zones {
 		z := &plan.World.Zones[i]
-		if z.Transfer == nil || z.Static == nil || len(z.Steer) > 0 || z.Sign != "" {
+		if z.Transfer == nil || z.Static == nil {
 			continue
 		}
-		told[z.Apex] = z.Static
-		before := t.told[z.Apex]
-		switch {
-		case before == z.Static || ctx.Err() != nil:
-		case before == nil:
-			t.service.Changed(nil, servedZone{z.Static})
-		default:
-			t.service.Changed(servedZone{before}, servedZone{z.Static})
+		before, now := t.told[z.Apex], t.outgoing(plan, z)
+		if now == nil {
+			now = before
+		}
+		if now == nil {
+			continue
+		}
+		told[z.Apex] = now
+		if before != now && ctx.Err() == nil {
+			t.service.Changed(before, now)
 		}
 	}
 	t.told = told
+}
+
+// outgoing returns the version of a zone that others are to be told of; nil: there is none now.
+func (t *transfers) outgoing(plan *zones.Plan, z *zones.Zone) transfer.Zone {
+	if !outgoing.Wanted(z) {
+		if len(z.Steer) > 0 || z.Sign != "" {
+			return nil
+		}
+		return servedZone{z.Static}
+	}
+	v := t.version(z.Apex)
+	if data, _ := plan.Zone([]byte(z.Static.Apex)); v == nil || data.Serial != v.Serial() {
+		return nil // the answers do not show it yet
+	}
+	return v
 }
 
 // transferSetup is what a node's file and the world say of transfers. The error names all that does not fit together.
