@@ -57,7 +57,7 @@ func TestScripts(t *testing.T) {
 }
 
 // Ports of the demo, as names in the environment of scripts.
-var portNames = map[string]int{"DNS": demo.DNSPort, "GATEWAY": demo.GatewayPort, "API": demo.APIPort, "SERVICE": 8000, "GOSSIP": 7946, "CONTROL": 7000}
+var portNames = map[string]int{"DNS": demo.DNSPort, "DOT": 8853, "GATEWAY": demo.GatewayPort, "API": demo.APIPort, "SERVICE": 8000, "GOSSIP": 7946, "CONTROL": 7000}
 
 // setup draws an offset for the ports at which none of them is in use.
 func setup(env *testscript.Env) error {
