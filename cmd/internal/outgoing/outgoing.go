@@ -35,6 +35,7 @@ const (
 // Why there is no version at the moment.
 var (
 	ErrNoKeys    = errors.New("its keys are not known here")
+	ErrClock     = errors.New("this node's clock is not fit to sign by")
 	ErrNotAgreed = errors.New("the voters have not agreed on what this node has of it")
 	ErrTooLarge  = errors.New("too large to go out")
 )
@@ -49,6 +50,7 @@ type Source struct {
 	Control *control.State // that answers obey
 	Keys    *dnssec.KeySet // of a zone with the key dnssec; nil: they are not known, without keys: it is not signed
 	Now     time.Time
+	Fit     bool // the clock is good enough to sign by
 }
 
 // Wanted reports whether others are given something else than the zone's own records.
@@ -73,8 +75,11 @@ func (s *Source) Serial() (uint32, error) {
 		serial += uint32(s.Control.Generation())
 	}
 	if s.Zone.Sign != "" {
-		if s.Keys == nil {
+		switch {
+		case s.Keys == nil:
 			return 0, ErrNoKeys
+		case !s.Fit:
+			return 0, ErrClock
 		}
 		number, _ := s.day()
 		serial += uint32(s.Keys.Generation) + uint32(number)*perDay

@@ -54,7 +54,7 @@ big TXT "0123456789"
 
 var begin = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func planOf(t *testing.T, world, zone string) *zones.Plan {
+func planOf(t testing.TB, world, zone string) *zones.Plan {
 	t.Helper()
 	parsed, err := zones.Parse(zones.FileMap{"w.yaml": []byte(world), "zone": []byte(zone)})
 	if err != nil {
@@ -69,7 +69,7 @@ func planOf(t *testing.T, world, zone string) *zones.Plan {
 }
 
 // keysOf are the keys of a generation; an odd one has another ZSK.
-func keysOf(t *testing.T, zone string, generation uint64) *dnssec.KeySet {
+func keysOf(t testing.TB, zone string, generation uint64) *dnssec.KeySet {
 	t.Helper()
 	key := func(flags uint16, seed byte) *dnssec.Key {
 		k, err := dnssec.New(zone, flags, dnssec.ECDSAP256SHA256, rand.NewChaCha8([32]byte{seed}), begin)
@@ -84,7 +84,7 @@ func keysOf(t *testing.T, zone string, generation uint64) *dnssec.KeySet {
 }
 
 // agreed is the control state after some changes, of which the last is what the plan says.
-func agreed(t *testing.T, plan *zones.Plan, changes int) *control.State {
+func agreed(t testing.TB, plan *zones.Plan, changes int) *control.State {
 	t.Helper()
 	state := control.New(1)
 	for i := range changes {
@@ -101,13 +101,13 @@ func agreed(t *testing.T, plan *zones.Plan, changes int) *control.State {
 	return state
 }
 
-func source(t *testing.T, plan *zones.Plan, apex string, now time.Time) *Source {
+func source(t testing.TB, plan *zones.Plan, apex string, now time.Time) *Source {
 	t.Helper()
 	i := slices.IndexFunc(plan.World.Zones, func(z zones.Zone) bool { return z.Apex == apex })
-	return &Source{Plan: plan, Zone: &plan.World.Zones[i], Control: agreed(t, plan, 3), Keys: keysOf(t, apex, 2), Now: now}
+	return &Source{Plan: plan, Zone: &plan.World.Zones[i], Control: agreed(t, plan, 3), Keys: keysOf(t, apex, 2), Now: now, Fit: true}
 }
 
-func made(t *testing.T, s *Source, before *Version) *Version {
+func made(t testing.TB, s *Source, before *Version) *Version {
 	t.Helper()
 	v, err := s.Make(before, func() bool { return true })
 	if err != nil {
@@ -141,6 +141,9 @@ func TestSerial(t *testing.T) {
 	plan := planOf(t, worldText, zoneText)
 	_, began := source(t, plan, "signed.example.", begin).day()
 	const days = 20513 * 100 // until begin
+	if _, other := source(t, plan, "both.example.", begin).day(); other.Equal(began) {
+		t.Errorf("the days of two zones begin at %v", began)
+	}
 	for _, tt := range []struct {
 		name, apex string
 		change     func(*Source)
@@ -154,13 +157,14 @@ func TestSerial(t *testing.T) {
 		{"signed, by other keys", "signed.example.", func(s *Source) { s.Keys.Generation = 7 }, 2026030101 + days + 7, nil},
 		{"signed no more", "signed.example.", func(s *Source) { s.Keys = &dnssec.KeySet{Generation: 9} }, 2026030101 + days + 9, nil},
 		{"signed, without keys", "signed.example.", func(s *Source) { s.Keys = nil }, 0, ErrNoKeys},
+		{"signed, by a clock that is off", "signed.example.", func(s *Source) { s.Fit = false }, 0, ErrClock},
 		{"signed, whatever was agreed", "signed.example.", func(s *Source) { s.Control = nil }, 2026030101 + days + 2, nil},
 		{"signed, another file", "signed.example.", func(s *Source) {
 			s.Zone = source(t, planOf(t, worldText, strings.Replace(zoneText, "2026030101", "4294967295", 1)), "signed.example.", begin).Zone
 		},
 			days + 1, nil},
 		{"steered", "steered.example.", func(*Source) {}, 2026030101 + 3, nil},
-		{"steered, any day and without keys", "steered.example.", func(s *Source) { s.Now, s.Keys = begin.Add(99*day), nil }, 2026030101 + 3, nil},
+		{"steered, any day, without keys or a clock", "steered.example.", func(s *Source) { s.Now, s.Keys, s.Fit = begin.Add(99*day), nil, false }, 2026030101 + 3, nil},
 		{"steered, the next generation", "steered.example.", func(s *Source) { s.Control = agreed(t, plan, 4) }, 2026030101 + 4, nil},
 		{"steered, nothing known of the voters", "steered.example.", func(s *Source) { s.Control = nil }, 0, ErrNotAgreed},
 		{"steered, the voters have something else", "steered.example.", func(s *Source) {

@@ -51,7 +51,7 @@ func (t *transfers) renew(ctx context.Context) {
 		}
 		s := t.host.snapshot.Load()
 		now := basis{s.Plan.World, s.Control, t.host.given.Load()}
-		if now == seen && !loud || !t.host.clockFit() {
+		if now == seen && !loud {
 			continue
 		}
 		seen = now
@@ -82,7 +82,7 @@ func (t *transfers) renewAll(ctx context.Context, s *zones.Snapshot, b basis) (w
 			continue
 		}
 		wanted[z.Apex] = true
-		source := outgoing.Source{Plan: s.Plan, Zone: z, Control: s.Control, Keys: keys[z.Apex], Now: t.now()}
+		source := outgoing.Source{Plan: s.Plan, Zone: z, Control: s.Control, Keys: keys[z.Apex], Now: t.now(), Fit: t.host.clockFit()}
 		serial, err := source.Serial()
 		before := t.version(z.Apex)
 		if err == nil && !before.Due(serial, z) {

@@ -15,7 +15,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/health"
 )
 
 // startAt starts a node by whose clock zones go out.
@@ -148,7 +150,10 @@ zones:
 		return func() bool {
 			rrs := wholeOf(at, apex)
 			return len(rrs) > 0 && rrs[0].(*dns.SOA).Serial == serialOf(at, apex) &&
-				slices.ContainsFunc(rrs, func(rr dns.RR) bool { a, ok := rr.(*dns.A); return ok && a.Hdr.Name == "api."+apex && a.A.String() == address })
+				slices.ContainsFunc(rrs, func(rr dns.RR) bool {
+					a, ok := rr.(*dns.A)
+					return ok && a.Hdr.Name == "api."+apex && a.A.String() == address
+				})
 		}
 	}
 	eventually(t, "the steered zone", goesOut("given.example.", "192.0.2.1"))
@@ -181,4 +186,28 @@ zones:
 	eventually(t, "the difference", func() bool {
 		return took(at, new(dns.Msg).SetIxfr("given.example.", 1+uint32(generation), ".", "."), true) == "A A SOA SOA SOA SOA"
 	})
+}
+
+// Without keys, or without voters who agree on what is in a steered zone, nothing goes out, and the serial is that of the file.
+func TestNothingGoesOutBeforeItIsKnown(t *testing.T) {
+	n := newTransferNode(t, `
+zones:
+  given.example: {file: given.zone, dnssec: {}, transfer: {allow: [{key: peer.example}]}}
+  steered.example: {file: given.zone, steer: {api: {pool: failover}}, transfer: {steered: defaults, allow: [{key: peer.example}]}}
+`)
+	keys := filepath.Dir(n.Key)
+	n.Voters, n.Roles, n.Name = nil, health.RoleDNS, "edge"
+	n.Certificate, n.Key = filepath.Join(keys, "edge.crt"), filepath.Join(keys, "edge.key")
+	issue(t, keys, pki.Identity{Name: n.Name, Region: n.Region, Roles: n.Roles})
+	write(t, filepath.Join(n.World, "given.zone"), fmt.Sprintf(givenZone, 7, 1))
+	h, _ := startGood(t, n)
+	at := h.dns.Addrs()[0]
+	for _, apex := range []string{"given.example.", "steered.example."} {
+		if got := took(at, new(dns.Msg).SetAxfr(apex), true); got != "dns: bad xfr rcode: 2" {
+			t.Errorf("AXFR of %s = %s, want SERVFAIL", apex, got)
+		}
+		if got := serialOf(at, apex); got != 7 {
+			t.Errorf("serial of %s = %d, want 7", apex, got)
+		}
+	}
 }
