@@ -22,8 +22,8 @@ const maxDefaults = 8
 // Defaults reports whether the zone goes out as its default answers.
 func (z *Zone) Defaults() bool { return z.Transfer != nil && z.Transfer.Defaults && len(z.Steer) > 0 }
 
-// contents says what is in the zones that go out as their default answers. A digest covers more than those answers depend on, and
-// nothing that differs between nodes of one world.
+// contents says what is in the zones that go out as their default answers: a digest of all that these follow from, but for how the
+// controls start, which the definitions say themselves.
 func (w *World) contents() (contents []control.Content) {
 	pools := make(map[string]*Pool, len(w.Pools))
 	for i := range w.Pools {
@@ -37,7 +37,11 @@ func (w *World) contents() (contents []control.Content) {
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%v ", z.digest)
 		for _, s := range z.Steer {
-			fmt.Fprintf(h, "%s %+v ", s.Owner, *pools[s.Pool])
+			p := pools[s.Pool]
+			fmt.Fprintln(h, s.Owner, p.Policy, p.TTL, p.WhenAllDown, p.LastResort)
+			for _, m := range p.Members {
+				fmt.Fprintln(h, m.Region, m.Address, m.Weight, m.Control, m.Enabled, m.Default)
+			}
 		}
 		contents = append(contents, control.Content{Zone: z.Apex, Digest: h.Sum64()})
 	}

@@ -103,8 +103,13 @@ func TestContentsFollowWhatIsGiven(t *testing.T) {
 	if digest(first) != digest(again) {
 		t.Error("equal worlds have different contents")
 	}
-	if other := givenWorld(t, strings.Replace(pool, "192.0.2.1", "192.0.2.2", 1)); digest(other) == digest(first) {
-		t.Error("another address is the same content")
+	for _, pair := range [][2]string{
+		{"192.0.2.1", "192.0.2.2"}, {"192.0.2.1", `"2001:db8::1"`}, {"us-east", "eu-west"}, {"192.0.2.1", "192.0.2.1, enabled: false"}, {"192.0.2.1", "192.0.2.1, control: on"},
+		{"failover", "latency"}, {"failover", "failover, ttl: 20s"}, {"failover", "failover, when_all_down: nodata"},
+	} {
+		if other := givenWorld(t, strings.Replace(pool, pair[0], pair[1], 1)); digest(other) == digest(first) {
+			t.Errorf("with %s for %s the content is the same", pair[1], pair[0])
+		}
 	}
 	if len(worldOf(t, demoFiles(t)).Definitions.Contents) != 0 {
 		t.Error("zones that do not go out have contents")

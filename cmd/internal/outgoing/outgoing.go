@@ -36,7 +36,7 @@ const (
 var (
 	ErrNoKeys    = errors.New("its keys are not known here")
 	ErrClock     = errors.New("this node's clock is not fit to sign by")
-	ErrNotAgreed = errors.New("the voters have not agreed on what this node has of it")
+	ErrNotAgreed = errors.New("what this node has of it is not what the voters agreed on: a reload at one of them brings it to all")
 	ErrTooLarge  = errors.New("too large to go out")
 )
 

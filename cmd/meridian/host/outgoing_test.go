@@ -165,6 +165,13 @@ zones:
 	if got, want := serialOf(at, "given.example."), 1+uint32(generation); got != want {
 		t.Errorf("serial %d in generation %d, want %d", got, generation, want)
 	}
+	// Others are told of a version when the answers show it, not before.
+	plan := h.snapshot.Load().Plan
+	if z := zoneOf(plan.World, "given.example."); h.transfers.outgoing(plan, z) == nil {
+		t.Error("others are told of nothing, though the answers show the version")
+	} else if v := h.transfers.outgoing(plan.WithSerials(map[string]uint32{z.Static.Apex: 1}), z); v != nil {
+		t.Errorf("others are told of serial %d, which the answers do not show", v.Serial())
+	}
 	file := filepath.Join(t.TempDir(), "both.zone")
 	var text strings.Builder
 	for _, rr := range wholeOf(at, "both.example.")[1:] {
