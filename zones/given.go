@@ -7,7 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones/static"
 )
@@ -120,7 +119,8 @@ func (p *PoolPlan) byDefault(family int, off map[control.ControlID]bool) (set Re
 }
 
 // WithSerials returns the plan with other serials in the SOA records of some zones, by their apexes in wire format. All else is
-// shared; zones that are not there are passed over.
+// shared, the digest too: only nameservers know of these serials, and not all at the same moment. Zones that are not there are
+// passed over.
 func (p *Plan) WithSerials(serials map[string]uint32) *Plan {
 	if len(serials) == 0 {
 		return p
@@ -132,9 +132,6 @@ func (p *Plan) WithSerials(serials map[string]uint32) *Plan {
 		if z == nil || z.Zone == nil || z.Serial == serial {
 			continue
 		}
-		h := fnv.New64a()
-		fmt.Fprint(h, apex, serial)
-		next.Digest ^= health.Hash64(h.Sum64()) // of a sum of all: their order must not count
 		next.zones[apex] = z.withSerial(serial)
 	}
 	return &next

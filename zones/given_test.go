@@ -5,12 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
-
-	"github.com/meridian-gslb/meridian/health"
-	"github.com/meridian-gslb/meridian/health/control"
 )
 
 const givenZone = "@ 300 SOA ns1 admin 7 7200 900 432000 60\n@ 300 NS ns1\n@ 300 NS ns2.example.net.\nns1 300 A 192.0.2.53\napi 300 TXT beside\n" +
@@ -148,20 +144,11 @@ func TestWithSerials(t *testing.T) {
 	if got := serials(plan); !slices.Equal(got, []uint32{7, 7, 7, 7}) {
 		t.Errorf("the plan before has serials %d, want 7 everywhere", got)
 	}
-	if later.Digest == plan.Digest {
-		t.Error("another serial leaves the digest as it was")
-	}
-	if back := later.WithSerials(map[string]uint32{"\x05given\x07example\x00": 4_000_000_000}); back.Digest != later.Digest {
-		t.Error("the same serials make another digest")
+	if later.Digest != plan.Digest {
+		t.Error("another serial changes the digest, so nodes that are no nameservers would seem to differ")
 	}
 	if got, want := given(t, later, "given.example."), "300 IN NS ns1.given.example. | 300 IN NS ns2.example.net. | "+
 		"300 IN SOA ns1.given.example. admin.given.example. 4000000000 7200 900 432000 60"; got != want {
 		t.Errorf("given %s, want %s", got, want)
-	}
-	var state *control.State
-	before := plan.Publish(nil, Inputs{Health: new(health.View), Control: state}, Change{All: true}, time.Now())
-	after := later.Publish(before, Inputs{Health: before.Health, Control: state}, Change{}, time.Now())
-	if before.Digest == after.Digest {
-		t.Error("snapshots with different serials have one digest")
 	}
 }

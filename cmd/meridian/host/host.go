@@ -196,12 +196,6 @@ func (h *Host) takeCopies(now time.Time) {
 	h.world.Store(plan.World)
 }
 
-// take gives the node a plan, with the serials of zones that go out otherwise than they are.
-func (h *Host) take(plan *zones.Plan, now time.Time) {
-	h.base = plan
-	h.node.Compiled(plan.WithSerials(h.serials), now)
-}
-
 // identify checks that the certificate is this node's.
 func (h *Host) identify() error {
 	identity, err := pki.LoadNode(h.cfg.Certificate, h.cfg.Key, h.cfg.CA)
