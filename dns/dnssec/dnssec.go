@@ -55,12 +55,18 @@ const (
 	maxLabel = 63
 )
 
-// MaxClockOffset is how far a nameserver's clock may be off the median of its peers' before it stops making signatures.
+// MaxClockOffset is how far the clocks of nameservers that sign may be apart.
 const MaxClockOffset = 5 * time.Minute
 
-// ClockFit reports whether a nameserver may make signatures, by how far the clocks of its peers are ahead of its own.
-// The median decides, of an even number the one nearer to 0; a nameserver that hears nobody trusts itself. The order of
-// ahead changes.
+// ClockFit reports whether a nameserver may make signatures, by how far the clocks of its peers are ahead of its own. It may not
+// when most of all clocks, its own counted, are further off on one side. Where there is no such majority, as between two, nobody
+// can say which clock is wrong: if all stopped then, the right ones would stop too, and nothing new could be signed anywhere. The
+// order of ahead changes.
+//
+//	clocks far off on one side, of all with its own    fit
+//	none, or it hears nobody                           yes
+//	half or fewer                                      yes   a right clock is never outvoted by as many wrong ones
+//	more than half                                     no
 func ClockFit(ahead []time.Duration) bool {
-	return Median(ahead).Abs() <= MaxClockOffset
+	return Median(append(ahead, 0)).Abs() <= MaxClockOffset
 }

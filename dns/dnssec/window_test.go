@@ -84,11 +84,15 @@ func TestClockFit(t *testing.T) {
 	}{
 		{"alone", nil, true},
 		{"one peer near", []time.Duration{5 * m}, true},
-		{"one peer far", []time.Duration{5*m + 1}, false},
-		{"one of three is off", []time.Duration{9 * time.Hour, m, -m}, true},
-		{"two of three are off, I among the wrong", []time.Duration{-20 * m, m, -21 * m}, false},
-		{"an even number, one near", []time.Duration{30 * m, m}, true},
-		{"an even number, all far", []time.Duration{-30 * m, -6 * m}, false},
+		{"one peer far: one of us is wrong, and nobody can say who", []time.Duration{9 * time.Hour}, true},
+		{"two peers, one far", []time.Duration{30 * m, m}, true},
+		{"two peers, both far on one side", []time.Duration{-30 * m, -6 * m}, false},
+		{"two peers, just too far", []time.Duration{5*m + 1, 5*m + 1}, false},
+		{"two peers, far on both sides", []time.Duration{-time.Hour, time.Hour}, true},
+		{"three peers, one far", []time.Duration{9 * time.Hour, m, -m}, true},
+		{"three peers, two far: two of us against two", []time.Duration{-20 * m, m, -21 * m}, true},
+		{"three peers, all far", []time.Duration{-20 * m, -19 * m, -21 * m}, false},
+		{"four peers, three far", []time.Duration{20 * m, 0, 19 * m, 21 * m}, false},
 	} {
 		if got := ClockFit(tt.ahead); got != tt.want {
 			t.Errorf("%s: ClockFit(%v) = %v", tt.why, tt.ahead, got)

@@ -17,7 +17,8 @@ const (
 
 // A Clock is how a node's clock stands to those of its peers.
 type Clock struct {
-	Fit   bool          // near enough to their median to make signatures by it
+	Fit   bool          // to make signatures by: not outvoted by theirs
+	Off   bool          // further from their median than dnssec.MaxClockOffset
 	Ahead time.Duration // how far the median is ahead of it
 	Peers int           // that were heard of late
 }
@@ -75,13 +76,20 @@ func (n *Node) compareClocks() {
 			ahead = append(ahead, m.ahead)
 		}
 	}
-	was := n.clock.Fit
-	n.clock = Clock{Fit: dnssec.ClockFit(ahead), Ahead: dnssec.Median(ahead), Peers: len(ahead)}
-	switch off := n.clock.Ahead.Round(time.Second); {
-	case was && !n.clock.Fit:
-		n.event(health.EventClock, string(n.cfg.Name), fmt.Sprintf(
-			"%v off the median of %d peers, more than %v: no signatures are made, those that there are serve", off, len(ahead), dnssec.MaxClockOffset))
-	case !was && n.clock.Fit:
-		n.event(health.EventClock, string(n.cfg.Name), fmt.Sprintf("%v off the median of %d peers: signatures are made again", off, len(ahead)))
+	was, median := n.clock, dnssec.Median(ahead)
+	n.clock = Clock{Off: median.Abs() > dnssec.MaxClockOffset, Ahead: median, Peers: len(ahead)}
+	n.clock.Fit = dnssec.ClockFit(ahead)
+	if n.clock.Fit == was.Fit && n.clock.Off == was.Off {
+		return
 	}
+	text := "signatures are made again"
+	switch {
+	case !n.clock.Fit:
+		text = fmt.Sprintf("more than %v: no signatures are made, those that there are serve", dnssec.MaxClockOffset)
+	case n.clock.Off:
+		text = fmt.Sprintf("more than %v, but most clocks are not against it: signatures are made", dnssec.MaxClockOffset)
+	case was.Fit:
+		text = "which is near enough again"
+	}
+	n.event(health.EventClock, string(n.cfg.Name), fmt.Sprintf("%v off the median of %d peers, %s", median.Round(time.Second), len(ahead), text))
 }

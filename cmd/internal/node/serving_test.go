@@ -92,32 +92,35 @@ func (h *driver) hearClock(peer health.NodeID, ahead time.Duration, sequence uin
 	h.Receive(health.Seal(health.KindServing, peer, s.Append(nil), func(m []byte) []byte { return testSign(testKey(peer), m) }), h.now)
 }
 
-// As long as one peer alone was heard its clock is the median. If that is the wrong one, the node signs nothing until it hears
-// another.
-func TestFirstClockIsTheMedian(t *testing.T) {
+// Of two clocks that disagree nobody can say which is wrong. So both nodes say it and go on signing, until a third is heard.
+func TestTwoClocksDisagree(t *testing.T) {
 	eu := start(t, "eu1", testEpoch)
 	eu.meet("in1", "us1")
 	eu.hearClock("us1", time.Hour, 1)
-	if eu.step(); eu.clock.Fit {
-		t.Errorf("clock %+v an hour off the only one heard, want it not fit", eu.clock)
+	if eu.step(); !eu.clock.Fit || !eu.clock.Off || eu.happened(health.EventClock) != 1 {
+		t.Errorf("clock %+v and %d events an hour off the only one heard, want it fit, off, and 1", eu.clock, eu.happened(health.EventClock))
 	}
-	eu.hearClock("in1", 0, 1)
-	if eu.step(); !eu.clock.Fit || eu.clock.Peers != 2 {
-		t.Errorf("clock %+v with a second peer that agrees, want it fit", eu.clock)
+	eu.hearClock("in1", time.Hour, 1)
+	if eu.step(); eu.clock.Fit || !eu.clock.Off || eu.happened(health.EventClock) != 2 {
+		t.Errorf("clock %+v and %d events an hour off both, want it not fit, off, and 2", eu.clock, eu.happened(health.EventClock))
+	}
+	eu.hearClock("in1", 0, 2)
+	if eu.step(); !eu.clock.Fit || eu.clock.Off || eu.happened(health.EventClock) != 3 {
+		t.Errorf("clock %+v and %d events with a second peer that agrees, want it fit, not off, and 3", eu.clock, eu.happened(health.EventClock))
 	}
 }
 
 // Whoever is silent no longer counts; a node that hears nobody trusts itself.
 func TestSilentClocksDoNotCount(t *testing.T) {
 	eu := start(t, "eu1", testEpoch)
-	eu.meet("in1")
-	s := health.Serving{Origin: "in1", Incarnation: 1, Sequence: 1, Time: eu.now.Add(time.Hour)}
-	eu.Receive(health.Seal(health.KindServing, "in1", s.Append(nil), func(m []byte) []byte { return testSign(testKey("in1"), m) }), eu.now)
+	eu.meet("in1", "us1")
+	eu.hearClock("in1", time.Hour, 1)
+	eu.hearClock("us1", time.Hour, 1)
 	if eu.step(); eu.clock.Fit {
-		t.Fatal("a clock an hour off its only peer's is fit")
+		t.Fatal("a clock an hour off both of its peers' is fit")
 	}
 	eu.pass(servingFresh + servingEvery)
-	if !eu.clock.Fit || eu.clock.Peers != 0 {
+	if !eu.clock.Fit || eu.clock.Off || eu.clock.Peers != 0 {
 		t.Errorf("clock %+v, want it fit by no peers", eu.clock)
 	}
 }
