@@ -18,10 +18,10 @@ import (
 // A lazySigner has no signature until it is made, and keeps none.
 type lazySigner struct{ allow func() bool }
 
-func (s lazySigner) Zone(string) wire.Signing     { return s }
-func (s lazySigner) Published() []zones.RecordSet { return nil }
-func lazyMaker(allow func() bool) wire.Signer     { return lazySigner{allow} }
-func signingOf(rate, network int) Signing         { return Signing{lazySigner{}, lazyMaker, rate, network} }
+func (s lazySigner) Zone(string) (wire.Signing, bool) { return s, true }
+func (s lazySigner) Published() []zones.RecordSet     { return nil }
+func lazyMaker(allow func() bool) wire.Signer         { return lazySigner{allow} }
+func signingOf(rate, network int) Signing             { return Signing{lazySigner{}, lazyMaker, rate, network} }
 func (s lazySigner) rrsig(rrtype uint16, b []byte) []byte {
 	return append(append(b, 0xC0, 12, 0, byte(dns.TypeRRSIG), 0, 1, 0, 0, 1, 44, 0, 20), append([]byte{0, byte(rrtype)}, make([]byte, 18)...)...)
 }

@@ -38,7 +38,7 @@ func (s *Signer) run(ctx context.Context) {
 		}
 		for apex, z := range *s.zones.Load() {
 			data, _ := snapshot.Plan.Zone([]byte(apex))
-			if data != nil && data.Zone != nil && data.Apex == apex {
+			if z.keys != nil && data != nil && data.Zone != nil && data.Apex == apex {
 				s.counts.presigning.Store(true)
 				z.presign(ctx, snapshot.Plan, data)
 				s.counts.presigning.Store(false)

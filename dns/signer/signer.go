@@ -45,7 +45,6 @@ type Signer struct {
 
 	mu       sync.Mutex // of what follows, and of every change of zones
 	snapshot *zones.Snapshot
-	keys     map[string]*dnssec.KeySet // by apex in wire format
 	wake     chan struct{}
 	idle     atomic.Bool // the clock can't be trusted: nothing is signed
 	stop     context.CancelFunc
@@ -56,7 +55,7 @@ type Signer struct {
 type zone struct {
 	signer *Signer
 	apex   string
-	keys   *dnssec.KeySet
+	keys   *dnssec.KeySet // nil: they are not here
 	sets   []zones.RecordSet
 	era    uint64                      // of the keys: signatures of other keys are not found
 	name   string                      // the apex as text
@@ -92,7 +91,7 @@ func New(config Config) (*Signer, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Signer{
 		config: config, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, recent: newRecent(config.Recent),
-		keys: make(map[string]*dnssec.KeySet), wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
+		wake: make(chan struct{}, 1), stop: stop, done: make(chan struct{}),
 	}
 	s.zones.Store(&map[string]*zone{})
 	if config.Registerer != nil {
@@ -114,19 +113,31 @@ func (s *Signer) Close() {
 	}
 }
 
-// SetKeys gives a zone its keys, by its apex in wire format; nil takes them away.
+// SetKeys gives a zone its keys, by its apex in wire format; nil takes them away: then it is answered unsigned.
 func (s *Signer) SetKeys(apex string, keys *dnssec.KeySet) {
+	if keys == nil {
+		s.set(apex, nil)
+		return
+	}
+	s.set(apex, s.newZone(apex, keys))
+}
+
+// Await has a zone not answered until it is given keys, or nil for them.
+func (s *Signer) Await(apex string) {
+	z := &zone{signer: s, apex: apex}
+	z.pinned.Store(&map[key]sig{})
+	s.set(apex, z)
+}
+
+func (s *Signer) set(apex string, z *zone) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := make(map[string]*zone)
 	for a, z := range *s.zones.Load() {
 		next[a] = z
 	}
-	delete(next, apex)
-	delete(s.keys, apex)
-	if keys != nil {
-		s.keys[apex] = keys
-		next[apex] = s.newZone(apex, keys)
+	if delete(next, apex); z != nil {
+		next[apex] = z
 	}
 	s.zones.Store(&next)
 	s.nudge()
@@ -157,7 +168,7 @@ func (s *Signer) newZone(apex string, keys *dnssec.KeySet) *zone {
 // sent is then signed by keys before them: signatures of other keys are not found.
 func (s *Signer) Generation(apex string) (generation uint64, whole bool) {
 	z := (*s.zones.Load())[apex]
-	if z == nil {
+	if z == nil || z.keys == nil {
 		return 0, false
 	}
 	return z.keys.Generation, z.whole.Load()
@@ -189,11 +200,15 @@ func (s *Signer) nudge() {
 }
 
 // Zone is for wire.Signer: signatures that are not made yet are not there.
-func (s *Signer) Zone(apex string) wire.Signing {
-	if z := (*s.zones.Load())[apex]; z != nil {
-		return z
+func (s *Signer) Zone(apex string) (signing wire.Signing, ready bool) {
+	switch z := (*s.zones.Load())[apex]; {
+	case z == nil:
+		return nil, true
+	case z.keys == nil:
+		return nil, false
+	default:
+		return z, true
 	}
-	return nil
 }
 
 // Maker returns the signer as one that makes what is not there, at once. allow is asked before each signature.
@@ -205,11 +220,12 @@ type maker struct {
 }
 
 // Zone is for wire.Signer.
-func (m *maker) Zone(apex string) wire.Signing {
-	if z := (*m.signer.zones.Load())[apex]; z != nil {
-		return &making{z, m.allow}
+func (m *maker) Zone(apex string) (signing wire.Signing, ready bool) {
+	signing, ready = m.signer.Zone(apex)
+	if z, ok := signing.(*zone); ok {
+		return &making{z, m.allow}, true
 	}
-	return nil
+	return nil, ready
 }
 
 // Published is for wire.Signing.

@@ -111,6 +111,12 @@ func (a asker) ask(tb testing.TB, name string, qtype uint16, co bool, random uin
 	q.SetQuestion(name, qtype)
 	q.SetEdns0(4096, true)
 	q.IsEdns0().SetCo(co)
+	return a.put(tb, q, random)
+}
+
+// put asks a question as it is.
+func (a asker) put(tb testing.TB, q *dns.Msg, random uint32) (*dns.Msg, wire.Outcome) {
+	tb.Helper()
 	packed, err := q.Pack()
 	if err != nil {
 		tb.Fatal(err)
@@ -119,7 +125,7 @@ func (a asker) ask(tb testing.TB, name string, qtype uint16, co bool, random uin
 		Limit: wire.MaxMessage, Signer: a.signer, Random: random})
 	m := new(dns.Msg)
 	if err := m.Unpack(answer); err != nil {
-		tb.Fatalf("%s %s: %v", name, dns.Type(qtype), err)
+		tb.Fatalf("%v: %v", q, err)
 	}
 	return m, outcome
 }

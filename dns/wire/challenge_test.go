@@ -70,8 +70,8 @@ func sayOf(t *testing.T, s *zones.Snapshot, signer wire.Signer, name string, qty
 // A stamp signs everything with the same record, for tests that look at what is signed and not by what.
 type stamp struct{}
 
-func (stamp) Zone(string) wire.Signing     { return stamp{} }
-func (stamp) Published() []zones.RecordSet { return nil }
+func (stamp) Zone(string) (wire.Signing, bool) { return stamp{}, true }
+func (stamp) Published() []zones.RecordSet     { return nil }
 func (stamp) Signatures([]byte, zones.RecordSet) ([]byte, uint16) {
 	rr, err := dns.NewRR(". 5 IN RRSIG TXT 13 3 5 20260201000000 20260101000000 1 example.com. AAAA")
 	if err != nil {

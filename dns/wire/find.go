@@ -59,6 +59,7 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //
 //	the zone                          answer                   authority             AA
 //	is not loaded                     SERVFAIL                 -                     no
+//	has keys that are not here        SERVFAIL                 -                     no
 //	delegates the name or one above   -                        NS, with glue         no
 //	has a DNAME above the name        that, a CNAME, …         the target's          yes
 //	has a challenge at the name       its TXT records          SOA if none asked     yes
@@ -68,6 +69,10 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //	has a CNAME there                 that, and its target's   the target's          yes
 //	has some type there, asked ANY    HINFO                    -                     yes
 //	has other types there, or none    -                        SOA                   yes
+//
+// A zone whose keys are not here is not answered to those either who want no signatures: resolvers fall back to asking so, and would
+// take what they are told for the answer of an unsigned zone. Not Ready is the one extended error of RFC 8914 for it; that about
+// DNSKEY (section 4.10) says what a validator found.
 //
 // Where the client wants signatures and the zone has them, they go with every set but the NS records of a delegation, and
 // denials are proven. A DS at a delegation belongs to the parent side, so it is not answered by a referral (RFC 4035, section
@@ -82,11 +87,10 @@ func (a *answer) find() {
 	case a.zone == nil:
 		a.out.RCode, a.extended = Refused, infoNotAuthoritative
 		return
-	case a.zone.Zone == nil:
+	case a.zone.Zone == nil || !a.unlock():
 		a.out.RCode, a.extended = ServFail, infoNotReady
 		return
 	}
-	a.unlock()
 	a.follow(owner{a.query.name, atQuestion})
 	a.proveExpansions()
 }

@@ -10,8 +10,9 @@ import (
 
 // A Signer knows the zones that we sign.
 type Signer interface {
-	// Zone returns what signs a zone, by its apex in wire format; nil while there is nothing: then it is answered unsigned.
-	Zone(apex string) Signing
+	// Zone returns what signs a zone, by its apex in wire format. Nil: the zone has no keys and is answered unsigned, or if it is not
+	// ready, has keys that are not here: then it is not answered.
+	Zone(apex string) (s Signing, ready bool)
 }
 
 // A Signing has the keys of one zone, and signatures over its sets. What it returns is immutable.
@@ -26,12 +27,16 @@ type Signing interface {
 // maxBitmap is the longest type bitmap (RFC 4034, section 4.1.2): 256 windows of all types.
 const maxBitmap = 256 * (2 + 32)
 
-// unlock finds out by what the zone is signed, and whether the client wants to see it.
-func (a *answer) unlock() {
+// unlock finds out by what the zone is signed, and whether the client wants to see it. It reports whether the zone can be answered
+// at all.
+func (a *answer) unlock() (ready bool) {
 	if a.zone.Sign != "" && a.signer != nil {
-		a.signing = a.signer.Zone(a.zone.Apex)
+		if a.signing, ready = a.signer.Zone(a.zone.Apex); !ready {
+			return false
+		}
 	}
 	a.do = a.query.edns.do && (a.signing != nil || a.zone.Presigned())
+	return true
 }
 
 // addSignature adds the signatures over a set. In a presigned zone, one that a wildcard made needs a proof that the name itself
