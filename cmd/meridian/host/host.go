@@ -71,9 +71,11 @@ type Host struct {
 	dns       *server.Server
 	transfers *transfers // nil without role dns
 	signer    *signer.Signer
-	keys      map[string]string // what is known of the keys of each zone that is to be signed, by apex in wire format
-	rekey     chan struct{}     // the keys are to be looked at
-	opened    map[string]opened // keys of the cluster, by apex as text
+	rekey     chan struct{}        // the keys are to be looked at
+	giving    sync.Mutex           // of the keys that the signer is given: of what follows
+	keys      map[string]*zoneKeys // of each zone that is to be signed, by apex in wire format
+	opened    map[string]opened    // keys of the cluster, by apex as text
+	remembers bool                 // the state of the voters, from disk or since it was as new as the leader's
 	given     atomic.Pointer[[]given]
 	parents   atomic.Pointer[[]keyring.Seen] // what servers of parent zones answered last
 	obeys     *control.State                 // of the last view
@@ -158,7 +160,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	}
 	h.step(h.takeCopies)
 	if h.signer != nil {
-		h.giveKeys(now) // before the first query: a zone with a DS must not be answered unsigned
+		h.giveKeys(now) // before the first query
 	}
 	h.done.Go(func() { h.run(ctx) })
 	h.done.Go(func() { h.behind.run(h.stopped) })
@@ -378,7 +380,9 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 	if reloaded && h.transfers != nil {
 		h.applyTransfers(plan.World)
 	}
-	h.lookAtKeys()
+	if h.signer != nil {
+		h.giveKeys(time.Now()) // before the first query that the new world answers
+	}
 	h.post(func(now time.Time) { h.take(plan, now) })
 	if reloaded {
 		select {

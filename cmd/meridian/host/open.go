@@ -215,6 +215,7 @@ func (h *Host) openReplica(saved []byte) error {
 	}
 	if saved != nil {
 		cfg.Initial, _ = control.Decode(saved) // the node reports one that can't be read
+		h.remembers = cfg.Initial != nil
 	}
 	if h.cfg.Control.IsValid() {
 		var err error

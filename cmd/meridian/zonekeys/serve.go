@@ -2,6 +2,7 @@ package zonekeys
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/dnssec"
@@ -59,6 +60,8 @@ func byTimings(keys []*dnssec.Key, now time.Time) (*dnssec.KeySet, error) {
 	}
 	set.KeySigners, set.Signers = ksks, zsks
 	switch {
+	case !slices.ContainsFunc(keys, func(k *dnssec.Key) bool { return !now.Before(k.Timing.Activate) }):
+		return new(dnssec.KeySet), nil // not yet
 	case len(ksks) == 0:
 		return nil, fmt.Errorf("zone %s: no KSK is active", keys[0].Zone)
 	case len(zsks) == 0:

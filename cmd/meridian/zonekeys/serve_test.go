@@ -49,3 +49,33 @@ func TestGenerationByTimes(t *testing.T) {
 		t.Errorf("another key: generation %d after %d, %v, want it to rise", set.Generation, last, err)
 	}
 }
+
+// Keys that BIND's tools made for a later time leave the zone unsigned until then; that there is none left is a mistake.
+func TestKeysOfAnotherTime(t *testing.T) {
+	for _, tt := range []struct {
+		why    string
+		timing dnssec.Timing
+		signed bool
+		bad    bool
+	}{
+		{"no times", dnssec.Timing{}, true, false},
+		{"of the future", dnssec.Timing{Publish: begin.Add(time.Hour), Activate: begin.Add(2 * time.Hour)}, false, false},
+		{"published, not active yet", dnssec.Timing{Publish: begin.Add(-time.Hour), Activate: begin.Add(time.Hour)}, false, false},
+		{"active", dnssec.Timing{Publish: begin.Add(-time.Hour), Activate: begin}, true, false},
+		{"inactive", dnssec.Timing{Activate: begin.Add(-2 * time.Hour), Inactive: begin.Add(-time.Hour)}, false, true},
+	} {
+		dir := t.TempDir()
+		k, err := dnssec.New("example.", dnssec.FlagsKSK, dnssec.ED25519, rand.NewChaCha8([32]byte{}), begin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.Timing = tt.timing
+		if err := Create(dir, k); err != nil {
+			t.Fatal(err)
+		}
+		set, err := ForServer(dir, "example.", begin)
+		if (err != nil) != tt.bad || err == nil && set.Signed() != tt.signed {
+			t.Errorf("%s: ForServer = %+v, %v, want signed: %t, an error: %t", tt.why, set, err, tt.signed, tt.bad)
+		}
+	}
+}

@@ -1,0 +1,218 @@
+package host
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/dns/dnssec"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/health/replica"
+)
+
+func TestUseOf(t *testing.T) {
+	signed, unsigned, bad := &dnssec.KeySet{Generation: 2, Published: []*dnssec.Key{{}}}, &dnssec.KeySet{Generation: 9}, errors.New("mode 0644")
+	for _, tt := range []struct {
+		why           string
+		set           *dnssec.KeySet
+		err           error
+		voters, known bool
+		want          keyUse
+	}{
+		{"keys are here, and nothing was heard", signed, nil, true, false, useThese},
+		{"keys are here, without voters", signed, nil, false, false, useThese},
+		{"the cluster has left the chain of trust", unsigned, nil, true, true, useNone},
+		{"the keys of the directory are not active yet", unsigned, nil, false, false, useNone},
+		{"keys are here that can't be used", nil, bad, true, true, useOthers},
+		{"the directory can't be read, and there is nobody to ask", nil, bad, false, false, useOthers},
+		{"a new disk, and no word from the voters", nil, nil, true, false, useOthers},
+		{"the voters say that there are none", nil, nil, true, true, useNone},
+		{"nobody can have keys of it", nil, nil, false, false, useNone},
+	} {
+		if got := useOf(tt.set, tt.err, tt.voters, tt.known); got != tt.want {
+			t.Errorf("%s: useOf(%v, %v, %t, %t) = %d, want %d", tt.why, tt.set, tt.err, tt.voters, tt.known, got, tt.want)
+		}
+	}
+}
+
+func TestAsNewAsLeader(t *testing.T) {
+	status := func(leader health.NodeID, reached bool) replica.Status {
+		return replica.Status{Leader: leader, Voters: []replica.VoterStatus{{ID: "a", Reached: true, Epoch: 1, Index: 3}, {ID: "b", Reached: reached, Epoch: 2, Index: 7}}}
+	}
+	for _, tt := range []struct {
+		why          string
+		epoch, index uint64
+		status       replica.Status
+		want         bool
+	}{
+		{"the same", 2, 7, status("b", true), true},
+		{"newer: the leader's last word is a second old", 2, 8, status("b", true), true},
+		{"older by an entry", 2, 6, status("b", true), false},
+		{"of an epoch before", 1, 9, status("b", true), false},
+		{"the leader is not reached", 2, 9, status("b", false), false},
+		{"there is no leader", 2, 9, status("", true), false},
+		{"behind another voter, but not behind the leader", 1, 3, status("a", true), true},
+	} {
+		if got := asNewAsLeader(&control.State{Epoch: tt.epoch, Index: tt.index}, tt.status); got != tt.want {
+			t.Errorf("%s: asNewAsLeader = %t", tt.why, got)
+		}
+	}
+}
+
+// say is what a host answers in a word: unsigned, signed or not ready. Any goroutine may ask.
+func say(t *testing.T, h *Host, name string) string {
+	q := new(dns.Msg).SetQuestion(name, dns.TypeA)
+	q.SetEdns0(1232, true)
+	m, _, err := (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).Exchange(q, h.dns.Addrs()[0].String())
+	if err != nil {
+		t.Error(err)
+		return "silent"
+	}
+	ready := true
+	if opt := m.IsEdns0(); opt != nil {
+		for _, o := range opt.Option {
+			if e, ok := o.(*dns.EDNS0_EDE); ok && e.InfoCode == dns.ExtendedErrorCodeNotReady {
+				ready = false
+			}
+		}
+	}
+	switch {
+	case m.Rcode == dns.RcodeServerFailure && !ready && len(m.Answer) == 0:
+		return "not ready"
+	case m.Rcode != dns.RcodeSuccess || len(m.Answer) == 0 || !ready:
+		t.Errorf("%s answers %v", h.cfg.Name, m)
+		return "something else"
+	case strings.Contains(m.String(), "RRSIG"):
+		return "signed"
+	}
+	return "unsigned"
+}
+
+// A nameserver that has no keys of a signed zone, and can't know that there are none, gives no answer from it: on a new disk, and
+// on one that was lost, until it hears of the keys.
+func TestSignedZoneWithoutItsKeys(t *testing.T) {
+	nodes := newCluster(t)
+	signWorld(t, nodes[0].World)
+	alone, _, err := start(t, nodes[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	alone.giveKeys(time.Now())
+	for _, name := range []string{"static.example.com.", "api.example.com."} {
+		if got := say(t, alone, name); got != "not ready" {
+			t.Errorf("one of three voters on a new disk: %s is %s, want it not ready", name, got)
+		}
+	}
+	closeHosts(t, []*Host{alone})
+	hosts := startAll(t, nodes)
+	eventually(t, "every nameserver serves the keys", func() bool { return whole(hosts) })
+	before := keysIn(askSigned(t, hosts[0], "example.com.", dns.TypeDNSKEY))
+	closeHosts(t, hosts)
+
+	for _, lost := range []struct {
+		name string
+		disk bool
+		want string
+	}{{"with its disk", false, "signed"}, {"without it", true, "not ready"}} {
+		if lost.disk {
+			if err := os.RemoveAll(nodes[0].Data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if alone, _, err = start(t, nodes[0]); err != nil {
+			t.Fatal(err)
+		}
+		if got := say(t, alone, "static.example.com."); got != lost.want {
+			t.Errorf("alone %s: %s, want %s", lost.name, got, lost.want)
+		}
+		if !lost.disk {
+			closeHosts(t, []*Host{alone})
+		}
+	}
+	hosts = append(startAll(t, nodes[1:]), alone)
+	defer func() { closeHosts(t, hosts) }()
+	eventually(t, "the one that lost its disk has the keys again", func() bool {
+		got := say(t, alone, "static.example.com.")
+		if got == "unsigned" {
+			t.Errorf("unsigned on the way to the state with the keys")
+		}
+		return got == "signed"
+	})
+	if got := keysIn(askSigned(t, alone, "example.com.", dns.TypeDNSKEY)); got != before {
+		t.Errorf("keys\n%s, want those of before\n%s", got, before)
+	}
+}
+
+// A zone that is served unsigned loses no answer when it is to be signed, with voters that make its keys and with none in reach; nor
+// by keys that can't be used.
+func TestServedZoneIsSigned(t *testing.T) {
+	nodes := newCluster(t)
+	cut := nodes[0] // has voters that it never reaches
+	cut.Name, cut.Data, cut.Gossip, cut.Seeds = nodes[0].Name, filepath.Join(t.TempDir(), "data"), reserve(t), nil
+	cut.Voters = append(cut.Voters[:0:0], nodes[0].Voters...)
+	for i := range cut.Voters {
+		cut.Voters[i].Address = reserve(t).String()
+	}
+	cut.Control = reserve(t)
+	misled := cut // and keys that others can read
+	misled.Data, misled.Gossip, misled.Control = filepath.Join(t.TempDir(), "data"), reserve(t), reserve(t)
+	misled.Nameserver.Keys = t.TempDir()
+	write(t, filepath.Join(misled.Nameserver.Keys, "Kexample.com.+013+00001.key"), "no key")
+	hosts := startAll(t, append(nodes, cut, misled))
+	defer func() { closeHosts(t, hosts) }()
+	eventually(t, "the voters are heard", func() bool {
+		return hosts[0].view.Load().Control != nil && hosts[1].view.Load().Control != nil && hosts[2].view.Load().Control != nil
+	})
+
+	stop, answers := make(chan struct{}), make([]int, len(hosts))
+	var askers sync.WaitGroup
+	for i, h := range hosts {
+		askers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if say(t, h, "static.example.com.") == "not ready" {
+					t.Errorf("%d: not ready after %d answers", i, answers[i])
+					return
+				}
+				answers[i]++
+				time.Sleep(2 * time.Millisecond) // in real time, for others to have theirs
+			}
+		})
+	}
+	signWorld(t, nodes[0].World)
+	for _, h := range hosts {
+		h.Reload()
+	}
+	eventually(t, "every nameserver serves the keys", func() bool { return whole(hosts[:3]) })
+	for i, h := range hosts {
+		eventually(t, "the new world is in force", func() bool {
+			z, _ := h.snapshot.Load().Plan.Zone([]byte("\x07example\x03com\x00"))
+			return z.Sign != ""
+		})
+		want := "signed"
+		if i >= 3 {
+			want = "unsigned"
+		}
+		if got := say(t, h, "static.example.com."); got != want {
+			t.Errorf("%d: %s in the end, want %s", i, got, want)
+		}
+	}
+	close(stop)
+	askers.Wait()
+	for i, n := range answers {
+		if n < 10 {
+			t.Errorf("%d was asked %d times", i, n)
+		}
+	}
+}
