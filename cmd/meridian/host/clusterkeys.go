@@ -128,11 +128,7 @@ func (h *Host) driveKeys(ctx context.Context) {
 	if h.replica == nil || !h.cfg.Roles.Has(health.RoleControl) || h.abstains != "" {
 		return
 	}
-	every := driveEvery
-	if h.cfg.Timing == nodefile.Local {
-		every = tellEvery
-	}
-	ticker := time.NewTicker(every)
+	ticker := time.NewTicker(h.every(driveEvery))
 	defer ticker.Stop()
 	var ring *keyring.Ring
 	var sizes ttls
@@ -166,6 +162,14 @@ func (h *Host) driveKeys(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// every is how often keys are looked after: at once, nearly, among nodes that share a machine.
+func (h *Host) every(d time.Duration) time.Duration {
+	if h.cfg.Timing == nodefile.Local {
+		return tellEvery
+	}
+	return d
 }
 
 func (h *Host) ring() (*keyring.Ring, error) {
@@ -271,7 +275,7 @@ func (h *Host) askParents(ctx context.Context) {
 	if h.replica == nil || len(h.cfg.Parents) == 0 {
 		return
 	}
-	ticker := time.NewTicker(askEvery)
+	ticker := time.NewTicker(h.every(askEvery))
 	defer ticker.Stop()
 	for {
 		if h.replica.Status().Role == replica.Leader {
@@ -297,7 +301,7 @@ func (h *Host) lookAtParents(ctx context.Context) (seen []keyring.Seen) {
 			continue
 		}
 		for _, server := range p.Servers {
-			ds, ttl, err := zonekeys.Ask(zonekeys.AskTCP).SeenDS(ctx, server.String(), z.Apex)
+			ds, ttl, err := zonekeys.Ask(zonekeys.AskTCP).SeenDS(ctx, server.String(), z.Apex, time.Now())
 			if err != nil {
 				h.log.Warn("server of a parent zone not asked", "zone", z.Apex, "server", server, "err", err)
 				continue

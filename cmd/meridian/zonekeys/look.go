@@ -54,13 +54,47 @@ func (ask Ask) records(ctx context.Context, server, zone string, rrtype uint16) 
 	return records, signatures, nil
 }
 
-// SeenDS returns the RDATA of the DS set at a server of the parent, and its TTL in seconds.
-func (ask Ask) SeenDS(ctx context.Context, server, zone string) (set [][]byte, ttl uint32, err error) {
-	records, _, err := ask.records(ctx, server, zone, dns.TypeDS)
-	for _, rr := range records {
-		set, ttl = append(set, rdata(rr)), max(ttl, rr.Header().Ttl)
+// SeenDS returns the RDATA of the DS set at a server of the parent, and its TTL in seconds. A set counts only with a signature that
+// is valid at now, by a key that the same server has for the zone of the signature: without, it is none to who validates. Whether
+// that key is in the chain of trust is not looked at: servers of the parent are named by address, and asked over TCP.
+func (ask Ask) SeenDS(ctx context.Context, server, zone string, now time.Time) (set [][]byte, ttl uint32, err error) {
+	records, signatures, err := ask.records(ctx, server, zone, dns.TypeDS)
+	if err != nil || len(records) == 0 {
+		return nil, 0, err
 	}
-	return set, ttl, err
+	signature, err := ask.vouched(ctx, server, zone, records, signatures, now)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, rr := range records {
+		set, ttl = append(set, rdata(rr)), max(ttl, rr.Header().Ttl, signature.OrigTtl)
+	}
+	return set, ttl, nil
+}
+
+// vouched returns the signature of a zone above over the DS records of a zone.
+func (ask Ask) vouched(ctx context.Context, server, zone string, records []dns.RR, signatures []*dns.RRSIG, now time.Time) (*dns.RRSIG, error) {
+	var above string
+	var keys []dns.RR
+	for _, s := range signatures {
+		signer := dns.CanonicalName(s.SignerName)
+		if !s.ValidityPeriod(now) || signer == zone || !dns.IsSubDomain(signer, zone) || above != "" && signer != above {
+			continue
+		}
+		if above == "" {
+			var err error
+			if keys, _, err = ask.records(ctx, server, signer, dns.TypeDNSKEY); err != nil {
+				return nil, err
+			}
+			above = signer
+		}
+		for _, rr := range keys {
+			if key, ok := rr.(*dns.DNSKEY); ok && key.KeyTag() == s.KeyTag && s.Verify(key, records) == nil {
+				return s, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("%s DS: %d records and no signature over them that is valid now, by a key of a zone above", zone, len(records))
 }
 
 // differs asks a nameserver how what it serves differs from a key set: it must have its DNSKEY, CDS and CDNSKEY records

@@ -114,7 +114,7 @@ func look(ctx context.Context, s *dnssec.State, keys []*dnssec.Key, now time.Tim
 		}
 	}
 	for _, p := range at.Parents {
-		ds, ttl, err := ask.SeenDS(ctx, p.Name, at.Zone)
+		ds, ttl, err := ask.SeenDS(ctx, p.Name, at.Zone, now)
 		if err != nil {
 			notes = append(notes, fmt.Sprintf("server %s of the parent: %v", p.Name, err))
 			continue
