@@ -40,6 +40,8 @@ type lab struct {
 	space  *peers.Space
 	anchor string // the DS record of the root
 
+	dir, program string // of Meridian, where that is judged
+
 	beside  string // the DS record of the other zone at the top level
 	topKeys peers.Keys
 	stopTop func()

@@ -11,18 +11,19 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/peers"
 )
 
-// The resolvers minimise query names (RFC 9156), use denials for what they deny beside the question (RFC 8198), and all but
-// BIND write names in random case.
+// The resolvers minimise query names (RFC 9156), all but BIND write names in random case, and all but unbound with client subnets,
+// which keeps answers by subnet, use denials for what they deny beside the question (RFC 8198).
 var resolvers = []struct {
-	name  string
-	start func(t *testing.T, l *lab, at netip.AddrPort)
+	name                   string
+	mixes, subnets, denies bool // it writes names in random case, sends client subnets, uses denials for what is beside the question
+	start                  func(t *testing.T, l *lab, at netip.AddrPort)
 }{
-	{"unbound", func(t *testing.T, l *lab, at netip.AddrPort) { startUnbound(t, l, at, "validator iterator", "") }},
-	{"unbound with client subnets", func(t *testing.T, l *lab, at netip.AddrPort) {
+	{"unbound", true, false, true, func(t *testing.T, l *lab, at netip.AddrPort) { startUnbound(t, l, at, "validator iterator", "") }},
+	{"unbound with client subnets", true, true, false, func(t *testing.T, l *lab, at netip.AddrPort) {
 		startUnbound(t, l, at, "subnetcache validator iterator", "  send-client-subnet: 0.0.0.0/0\n  client-subnet-always-forward: yes\n")
 	}},
-	{"BIND", startBIND},
-	{"Knot Resolver", startKnotResolver},
+	{"BIND", false, false, true, startBIND},
+	{"Knot Resolver", true, false, true, startKnotResolver},
 }
 
 const hints = ". 3600 IN NS ns.\nns. 3600 IN A 10.53.0.1\n"

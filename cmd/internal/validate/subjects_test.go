@@ -98,19 +98,25 @@ func presigned(kind peers.Denial) func(t *testing.T, l *lab, z peers.Zone) {
 
 func startMeridian(t *testing.T, l *lab, world, zone, keys string, before ...string) {
 	t.Helper()
-	dir := peers.Dir(t)
-	program := filepath.Join(dir, "meridian")
-	if out, err := exec.Command("go", "build", "-o", program, "../../meridian").CombinedOutput(); err != nil {
+	l.dir = peers.Dir(t)
+	l.program = filepath.Join(l.dir, "meridian")
+	if out, err := exec.Command("go", "build", "-o", l.program, "../../meridian").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	for _, args := range append([]string{"ca init --dir keys --cluster lab", "ca issue lab --dir keys --region here --roles dns"}, before...) {
-		peers.Run(t, peers.Program{Name: program, Args: strings.Fields(args), Dir: dir})
+		l.meridian(t, args)
 	}
-	peers.Run(t, peers.Program{Name: "mkdir", Args: []string{"world"}, Dir: dir})
-	peers.Write(t, dir, "world/world.yaml", world)
-	peers.Write(t, dir, "world/shop.example.zone", zone)
-	peers.Write(t, dir, "node.yaml", fmt.Sprintf(nodeFile, keys))
-	peers.Start(t, peers.Program{Name: program, Args: strings.Fields("serve --config node.yaml"), Dir: dir, Space: l.space, Address: subjectAddress})
+	peers.Run(t, peers.Program{Name: "mkdir", Args: []string{"world"}, Dir: l.dir})
+	peers.Write(t, l.dir, "world/world.yaml", world)
+	peers.Write(t, l.dir, "world/shop.example.zone", zone)
+	peers.Write(t, l.dir, "node.yaml", fmt.Sprintf(nodeFile, keys))
+	peers.Start(t, peers.Program{Name: l.program, Args: strings.Fields("serve --config node.yaml"), Dir: l.dir, Space: l.space, Address: subjectAddress})
+}
+
+// meridian runs the program that serves the zone which is judged, with other arguments, to its end and returns what it prints.
+func (l *lab) meridian(t *testing.T, args string) string {
+	t.Helper()
+	return peers.Run(t, peers.Program{Name: l.program, Args: strings.Fields(args), Dir: l.dir, Space: l.space})
 }
 
 var steered = regexp.MustCompile(`(?m)^.*; steered$`)
