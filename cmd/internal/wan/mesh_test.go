@@ -18,6 +18,10 @@ const everyone = "n1 n2 n3 n4 n5"
 // joinedBy is when all know all: the loss can eat a broadcast, and the next exchange of states brings it.
 const joinedBy = 90 * time.Second
 
+// streamWithin is when a short message by stream is there for certain: the round trip that opens the stream and the way of the bytes are
+// 390 ms, but a loss of the first packet either way, once in fifty streams, costs a second more, and one of the bytes 300 ms.
+const streamWithin = 3 * time.Second
+
 func TestJoin(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
@@ -211,14 +215,15 @@ func TestRestartElsewhere(t *testing.T) {
 				t.Errorf("%s has n5 at %v, want %v", n.host.Name(), got, want)
 			}
 		}
-		if err := w.nodes[0].Send("n5", 1, []byte("welcome")); err != nil {
+		welcome := bytes.Repeat([]byte("welcome "), gossip.PacketSize) // a stream, for a packet may be lost
+		if err := w.nodes[0].Send("n5", 1, welcome); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(streamWithin)
 		again.mu.Lock()
 		defer again.mu.Unlock()
-		if got := again.messages; len(got) != 1 || string(got[0]) != "\x01welcome" {
-			t.Errorf("messages = %q, want the one sent", got)
+		if got := again.messages; len(got) != 1 || string(got[0]) != "\x01"+string(welcome) {
+			t.Errorf("%d messages, want the one sent", len(got))
 		}
 	})
 }
@@ -235,10 +240,14 @@ func TestRestartInPlace(t *testing.T) {
 	})
 }
 
+// With whom a node exchanges states is chance: each 30 s one of the others, drawn by memberlist from a source that has no seed. Of those
+// that have joined nobody but n1 and n2, two may miss one another for long: after five minutes so do some in one run of sixty.
 func TestStates(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		time.Sleep(5 * time.Minute)
+		for begin := time.Now(); !w.merged() && time.Since(begin) < time.Hour; {
+			time.Sleep(time.Minute)
+		}
 		for i, n := range w.nodes {
 			n.mu.Lock()
 			for j := 1; j <= 5; j++ {
@@ -327,7 +336,7 @@ func TestSilentPeer(t *testing.T) {
 		if err := w.nodes[0].Send("n3", 4, large); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(streamWithin) // the stream to n2 still waits then, for it may do so for 10 s
 		w.nodes[2].mu.Lock()
 		defer w.nodes[2].mu.Unlock()
 		if got := len(w.nodes[2].messages); got != 1 {

@@ -149,6 +149,22 @@ func inBubble(t *testing.T, link wan.Link, test func(*testing.T, *world)) {
 	})
 }
 
+// merged reports whether every node has merged the state of every other.
+func (w *world) merged() bool {
+	for _, n := range w.nodes {
+		n.mu.Lock()
+		peers := map[string]bool{}
+		for _, state := range n.states {
+			peers[state] = true
+		}
+		n.mu.Unlock()
+		if len(peers) < len(w.nodes)-1 {
+			return false
+		}
+	}
+	return true
+}
+
 func (n *node) names() string {
 	var names []string
 	for _, m := range n.Members() {
