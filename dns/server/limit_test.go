@@ -156,53 +156,6 @@ func TestIdentityFollowsTheTime(t *testing.T) {
 	}
 }
 
-// A flood from a forged source, and the one whose address it is: he has a cookie from before and goes on being answered;
-// without one he is told to come by TCP, and is answered there.
-func TestFloodThroughRateLimit(t *testing.T) {
-	s := run(t, Config{UDPWorkers: 1, CookieKey: cookieKey, RRL: RateLimit{RateOn, rrl.Limits{Rate: 5, Slip: 1, IPv4: 24, IPv6: 56, Entries: 1024}}})
-	for range 50 {
-		if _, err := exchange(s.address, "udp", "api.example.com.", dns.TypeA); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := dns.Client{Timeout: 10 * time.Second}
-	exchangeWith := func(protocol string, b []byte) *dns.Msg {
-		c.Net = protocol
-		q := new(dns.Msg)
-		q.SetQuestion("api.example.com.", dns.TypeA)
-		q.SetEdns0(1232, false).IsEdns0().Option = []dns.EDNS0{cookieOf(b)}
-		m, _, err := c.Exchange(q, s.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return m
-	}
-	m := exchangeWith("udp", make([]byte, 8))
-	if !m.Truncated || len(m.Answer) != 0 {
-		t.Fatalf("without a cookie: %v, want it truncated", m)
-	}
-	own := m.IsEdns0().Option[0].(*dns.EDNS0_COOKIE)
-	var b []byte
-	if _, err := fmt.Sscanf(own.Cookie, "%x", &b); err != nil || len(b) != cookie.Size {
-		t.Fatalf("cookie %q: %v", own.Cookie, err)
-	}
-	if m := exchangeWith("udp", b); m.Truncated || len(m.Answer) != 1 {
-		t.Errorf("with the cookie: %v, want an answer", m)
-	}
-	if m := exchangeWith("tcp", make([]byte, 8)); len(m.Answer) != 1 {
-		t.Errorf("over TCP: %v, want an answer", m)
-	}
-	got := s.metrics(t)
-	for name, want := range map[string]float64{
-		"rrl_total{action=slip,mode=on}": 46, "cookies_total{cookie=new,transport=udp}": 1,
-		"cookies_total{cookie=good,transport=udp}": 1, "cookies_total{cookie=new,transport=tcp}": 1,
-	} {
-		if got[name] < want || got[name] > want+1 && strings.HasPrefix(name, "cookies") {
-			t.Errorf("%s = %v, want %v (have %v)", name, got[name], want, got)
-		}
-	}
-}
-
 // What workers write lies on cache lines of their own, wherever the allocator puts a limiter.
 func TestLimitersShareNoCacheLine(t *testing.T) {
 	var l limiter
