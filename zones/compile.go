@@ -51,6 +51,12 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		p.zones[w.Zones[i].wire] = zone
 		p.lengths[len(w.Zones[i].wire)] = true
 	}
+	if w.ReportAgent != "" {
+		var err error
+		if p.Reports, err = p.reportsTo(w.ReportAgent); err != nil {
+			return nil, err
+		}
+	}
 	p.Targets = c.targets()
 	if n := len(p.Targets); n > health.MaxVector {
 		return nil, fmt.Errorf("checks: %d targets (one for each address of a checked endpoint), at most %d are probed", n, health.MaxVector)

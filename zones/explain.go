@@ -92,6 +92,7 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 	for {
 		m := zone.Find(name)
 		set, isChallenge := s.Challenge(zone, name)
+		reports := s.Plan.Reports
 		switch {
 		case isChallenge && !(m.Name.Exists() && m.Name.Cut()):
 			e.step("%s has the values of a challenge (until %s at first)", owner, s.dynamic.until.UTC().Format(time.RFC3339))
@@ -103,6 +104,10 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 			}
 			e.step("%s has no %s", owner, e.Type)
 			return nil
+		case reports != nil && reports.Hold(zone, name) && !(m.Name.Exists() && m.Name.Cut()):
+			return e.report(reports, name, owner, q)
+		case !m.Name.Exists() && reports != nil && reports.Lead(zone, name):
+			return e.report(reports, name, owner, q)
 		case !m.Name.Exists():
 			e.RCode = "NXDOMAIN"
 			e.step("%s does not exist, nor a wildcard for it", owner)

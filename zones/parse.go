@@ -46,6 +46,7 @@ type sections struct {
 	catalogs []strict.Named[catalogKeys]
 
 	directories []strict.At[string]
+	agent       strict.At[string]
 }
 
 var sectionsObject = strict.Object[sections]{
@@ -73,6 +74,8 @@ var sectionsObject = strict.Object[sections]{
 	strict.Optional("zone_directories", "directories of the world whose every file APEX.zone is a zone with static records; @.zone is the root", "",
 		strict.List(strict.Placed(directoryName), maxDirs),
 		func(s *sections) *[]strict.At[string] { return &s.directories }),
+	strict.Optional("report_agent", "the agent to which resolvers are asked to report errors with the zones (RFC 9567); of zones in which it lies they are not. See [operation](operation.md)", "",
+		strict.Placed(agentName), func(s *sections) *strict.At[string] { return &s.agent }),
 }
 
 var directoryName = strict.Parsed("directory", func(text string) (string, error) {
@@ -194,6 +197,7 @@ func NewLoader(files Files, prev *World) *Loader {
 	p.gateway()
 	l.listZones()
 	l.listCatalogs()
+	p.reportAgent()
 	l.notes = make([]*zoneNotes, len(p.world.Zones))
 	for i := range p.source.zones {
 		l.note(p.zoneOf[i]).configured(&p.source.zones[i])
@@ -284,6 +288,12 @@ func (p *parser) read(name string, data []byte) {
 	p.source.zones = append(p.source.zones, f.zones...)
 	p.source.catalogs = append(p.source.catalogs, f.catalogs...)
 	p.source.directories = append(p.source.directories, f.directories...)
+	switch first := p.source.agent; {
+	case !first.Given():
+		p.source.agent = f.agent
+	case f.agent.Given():
+		p.mistakes.Add(f.agent.Position, "report_agent is there twice (first at %s)", first.Position)
+	}
 }
 
 // byName orders entries by name, and notes those that are defined again and those past the limit.

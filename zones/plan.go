@@ -21,6 +21,7 @@ type Plan struct {
 	Orders   map[geo.Place][]geo.RegionID    // all regions, nearest first, as compiled for the places with samples
 	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first
 	Digest   health.Hash64                   // of the world and the geo table
+	Reports  *Reports                        // nil: nobody is told of errors with the zones
 
 	estimates *rtt.Orders          // that the plan was compiled by
 	zones     map[string]*ZoneData // by apex in wire format, lower case

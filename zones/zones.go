@@ -33,6 +33,7 @@ type World struct {
 	Zones       []Zone        // ordered by apex
 	Catalogs    []Catalog     // ordered by apex
 	Directories []string      // of whole zones
+	ReportAgent string        // to whom errors with the zones are reported; fully qualified, lower case; empty: nobody
 	Digest      health.Hash64 // of all files and their names
 	Warnings    []Problem     // what is allowed but probably not meant
 	Refused     []Problem     // mistakes in zone files: those zones are as they were before, or without data

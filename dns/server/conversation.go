@@ -59,6 +59,9 @@ func (s *Server) answerBy(signer wire.Signer, out, query []byte, c *conversation
 	}
 	size := len(answered) - len(out)
 	s.shared[c.transport].count(snapshot, outcome, len(query), size)
+	if outcome.Reported {
+		s.reporter.tell(snapshot, query, c.from.Addr(), int64(now.Sub(s.began))+1)
+	}
 	s.recorder.Record(transportNames[c.transport], c.from, c.to, now, query, answered[len(out):])
 	return answered, size > 0, false
 }

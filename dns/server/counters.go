@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -74,6 +75,21 @@ const (
 
 var cookieNames = [...]string{cookieNew: "new", cookieBad: "bad", cookieGood: "good"}
 
+// infoCodes are the codes of extended errors that are counted each by itself: those that are registered with IANA. The others are
+// other, which is the last.
+const infoCodes = 31
+
+// infoIndex returns where a report of an error is counted.
+func infoIndex(code uint16) int { return min(int(code), infoCodes) }
+
+// infoName is the label of a counter of reports.
+func infoName(i int) string {
+	if i == infoCodes {
+		return "other"
+	}
+	return strconv.Itoa(i)
+}
+
 // counters are what one worker counts. It alone writes them, so no cache line goes from one processor to another but
 // when they are read.
 type counters struct {
@@ -84,6 +100,7 @@ type counters struct {
 	drops     [len(dropNames)]atomic.Uint64
 	limited   [len(limitNames)]atomic.Uint64
 	cookies   [len(cookieNames)]atomic.Uint64
+	reports   [infoCodes + 1]atomic.Uint64
 	truncated atomic.Uint64
 	received  atomic.Uint64 // bytes
 	sent      atomic.Uint64
@@ -168,6 +185,9 @@ func (c *counters) countIn(b *burst, s *zones.Snapshot, o *wire.Outcome, receive
 	}
 	if o.WithCookie {
 		c.cookies[cookieIndex(o.Cookie)].Add(1)
+	}
+	if o.Reported {
+		c.reports[infoIndex(o.InfoCode)].Add(1)
 	}
 	if o.Counter >= 0 {
 		t := c.answers.Load()

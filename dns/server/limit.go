@@ -58,6 +58,7 @@ type limiter struct {
 	id      *wire.Identity
 	scratch wire.Scratch
 
+	reporter *reporter
 	recorder Recorder       // nil: none
 	wall     time.Time      // now
 	to       netip.AddrPort // may be a wildcard
@@ -66,7 +67,7 @@ type limiter struct {
 
 // newLimiter makes the limiter of a worker at an address.
 func (s *Server) newLimiter(c *counters, to netip.AddrPort) *limiter {
-	l := &limiter{counters: c, enforce: s.config.RRL.Mode == RateOn, demand: s.config.BadCookie, over: -overFor, to: to}
+	l := &limiter{counters: c, enforce: s.config.RRL.Mode == RateOn, demand: s.config.BadCookie, over: -overFor, reporter: &s.reporter, to: to}
 	if s.config.Recorder != nil {
 		l.recorder = s.config.Recorder()
 	}
@@ -141,6 +142,9 @@ func (l *limiter) settle(d *draft, s *zones.Snapshot) (answer []byte, pending bo
 		return nil, true
 	}
 	l.counters.countIn(&l.burst, s, &d.outcome, len(d.query), len(answer))
+	if d.outcome.Reported {
+		l.reporter.tell(s, d.query, d.from.Addr(), l.now)
+	}
 	if l.recorder != nil {
 		l.recorder.Record(transportNames[transportUDP], d.from, l.to, l.wall, d.query, answer)
 	}

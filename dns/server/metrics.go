@@ -26,6 +26,8 @@ var (
 		[]string{"action", "mode"}, nil)
 	cookiesDesc = prometheus.NewDesc("meridian_dns_cookies_total",
 		"Queries with a DNS cookie, by what it was worth: new (of the client alone), bad, good.", []string{"transport", "cookie"}, nil)
+	reportsDesc = prometheus.NewDesc("meridian_dns_error_reports_total",
+		"Errors with our zones that resolvers have reported to the agent (RFC 9567), by the code of the extended error, or other.", []string{"info_code"}, nil)
 	connectionsDesc = prometheus.NewDesc("meridian_dns_connections",
 		"Connections that are open, by transport.", []string{"transport"}, nil)
 	handshakesDesc = prometheus.NewDesc("meridian_dns_handshake_failures_total",
@@ -35,7 +37,7 @@ var (
 // Describe makes the server a prometheus.Collector.
 func (s *Server) Describe(descriptions chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, limitedDesc, cookiesDesc, connectionsDesc, handshakesDesc,
+		queriesDesc, responsesDesc, answersDesc, droppedDesc, truncatedDesc, receivedDesc, sentDesc, limitedDesc, cookiesDesc, reportsDesc, connectionsDesc, handshakesDesc,
 	} {
 		descriptions <- d
 	}
@@ -48,6 +50,7 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 	}
 	var rcodes [len(rcodeNames)]uint64
 	var limited [len(limitNames)]uint64
+	var reports [infoCodes + 1]uint64
 	for t, name := range transportNames {
 		if transport(t) == transportXDP && len(s.config.XDP) == 0 {
 			continue
@@ -63,6 +66,9 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		}
 		for i := range rcodes {
 			rcodes[i] += sum.rcodes[i]
+		}
+		for i := range reports {
+			reports[i] += sum.reports[i]
 		}
 		for i, worth := range cookieNames {
 			emit(cookiesDesc, sum.cookies[i], name, worth)
@@ -84,6 +90,11 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 	for i, name := range rcodeNames {
 		if name != "" {
 			emit(responsesDesc, rcodes[i], name)
+		}
+	}
+	for i, count := range reports {
+		if count > 0 {
+			emit(reportsDesc, count, infoName(i))
 		}
 	}
 	for key, count := range s.ledger.answers() {
@@ -108,6 +119,7 @@ type sum struct {
 	drops                     [len(dropNames)]uint64
 	limited                   [len(limitNames)]uint64
 	cookies                   [len(cookieNames)]uint64
+	reports                   [infoCodes + 1]uint64
 	truncated, received, sent uint64
 }
 
@@ -123,6 +135,7 @@ func (l *ledger) sum(t transport) (total sum) {
 		addAll(total.drops[:], c.drops[:])
 		addAll(total.limited[:], c.limited[:])
 		addAll(total.cookies[:], c.cookies[:])
+		addAll(total.reports[:], c.reports[:])
 		total.truncated += c.truncated.Load()
 		total.received += c.received.Load()
 		total.sent += c.sent.Load()

@@ -130,6 +130,7 @@ type Server struct {
 	unsigned chan later // over UDP, whose signatures are missing
 	budget   budget     // of signatures
 	recorder *streamRecorder
+	reporter reporter
 
 	ending   context.Context // ends when Close begins
 	end      context.CancelFunc
@@ -169,6 +170,7 @@ func newServer(config Config) *Server {
 	s := &Server{config: config.withDefaults(), began: time.Now(), ledger: newLedger()}
 	s.identity.Store(&s.config.Identity)
 	s.recorder = newStreamRecorder(&s.config)
+	s.reporter.log, s.reporter.running = s.config.Logger, &s.workers
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.unsigned = make(chan later, signQueue)
 	s.budget.init(s.config.Signing, s.config.UDPWorkers, s.began)

@@ -11,7 +11,7 @@ import (
 
 // The race detector allocates, so that this can't be counted under it.
 func TestAnswerAllocatesNothing(t *testing.T) {
-	s, id := snapshot(t), identity(t)
+	s, id := reporting(t), identity(t)
 	buffer, scratch := make([]byte, 0, wire.MaxMessage), new(wire.Scratch)
 	for seed := range uint64(2_000) {
 		rnd := rand.New(rand.NewPCG(seed, 2))

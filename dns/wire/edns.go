@@ -204,8 +204,9 @@ func (e *edns) limit(transport int) int {
 	return min(transport, max(minMessage, int(e.size))) // RFC 6891, section 6.2.3
 }
 
-// appendOPT appends the OPT record of the answer that begins at an offset of b and may have limit bytes.
-func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, extended infoCode) []byte {
+// appendOPT appends the OPT record of the answer that begins at an offset of b and may have limit bytes. The Report-Channel option,
+// for which nobody has asked, is in it if there is room left (RFC 9567, section 6.2).
+func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, extended infoCode, channel []byte) []byte {
 	var flags uint16
 	if e.do {
 		flags = flagDO // RFC 3225, section 3
@@ -240,6 +241,9 @@ func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, ex
 	if extended != infoNone {
 		b = append(b, 0, optionExtended, 0, 2)
 		b = binary.BigEndian.AppendUint16(b, uint16(extended))
+	}
+	if len(b)-start+len(channel) <= limit {
+		b = append(b, channel...)
 	}
 	if e.pad {
 		b = appendPadding(b, len(b)-start, limit)

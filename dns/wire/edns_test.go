@@ -68,6 +68,8 @@ func optionsOf(t *testing.T, answer []byte) string {
 			parts = append(parts, fmt.Sprintf("keepalive=%d", option.Timeout))
 		case *dns.EDNS0_EDE:
 			parts = append(parts, fmt.Sprintf("error=%d", option.InfoCode))
+		case *dns.EDNS0_REPORTING:
+			parts = append(parts, "channel "+option.AgentDomain)
 		case *dns.EDNS0_PADDING:
 			parts = append(parts, fmt.Sprintf("padded to %d", len(answer)))
 		default:

@@ -23,6 +23,7 @@ type answer struct {
 	zone       *zones.ZoneData // nil until it is known, and where there is none
 	wildcard   bool            // made the answer
 	absent     bool            // the name, or that at the end of the chain, does not exist
+	asks       bool            // for reports of errors: the Report-Channel option goes with the answer
 	signer     Signer          // nil: no zone is signed by us
 	signing    Signing         // of the zone; nil: it is not signed by us
 	do         bool            // signatures are wanted, and there are some
@@ -63,6 +64,7 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //	delegates the name or one above   -                        NS, with glue         no
 //	has a DNAME above the name        that, a CNAME, …         the target's          yes
 //	has a challenge at the name       its TXT records          SOA if none asked     yes
+//	is for reports at the name        thanks for a report      SOA if it is none     yes
 //	does not have the name            NXDOMAIN                 SOA                   yes
 //	has the type there                the records              -                     yes
 //	has a pool with the type there    what the pick falls on   -                     yes
@@ -91,6 +93,9 @@ func (a *answer) find() {
 		a.out.RCode, a.extended = ServFail, infoNotReady
 		return
 	}
+	if reports := a.snapshot.Plan.Reports; reports != nil {
+		a.asks = reports.About(a.zone, a.query.name)
+	}
 	a.follow(owner{a.query.name, atQuestion})
 	a.proveExpansions()
 }
@@ -105,12 +110,20 @@ func (a *answer) follow(o owner) {
 			return
 		}
 		if set, ok := a.snapshot.Challenge(a.zone, o.name); ok {
-			a.challenge(o, set)
+			a.apart(o, set)
+			return
+		}
+		if reports := a.snapshot.Plan.Reports; reports != nil && reports.Hold(a.zone, o.name) {
+			a.report(o)
 			return
 		}
 		a.authoritative = true
 		if !m.Name.Exists() {
-			a.deny(o, m)
+			if reports := a.snapshot.Plan.Reports; reports != nil && reports.Lead(a.zone, o.name) {
+				a.apart(o, nil)
+			} else {
+				a.deny(o, m)
+			}
 			return
 		}
 		target, at := a.answerAt(o, m)

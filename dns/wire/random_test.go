@@ -15,12 +15,21 @@ import (
 )
 
 // TestTwin asks Answer and its twin random questions near the names of the zones.
-func TestTwin(t *testing.T) {
-	s, id := snapshot(t), identity(t)
-	w := twin{s, s.Plan.World}
-	count := 40_000
+func TestTwin(t *testing.T) { compareTwin(t, snapshot(t), 40_000) }
+
+// TestTwinWithReports is TestTwin where resolvers are asked to report errors, and do.
+func TestTwinWithReports(t *testing.T) {
+	if asked, reported := compareTwin(t, reporting(t), 20_000); reported < asked/500 {
+		t.Errorf("%d of %d questions were reports: they are not varied enough", reported, asked)
+	}
+}
+
+// compareTwin returns how many questions it has asked, and how many were reports.
+func compareTwin(t *testing.T, s *zones.Snapshot, count int) (asked, reported int) {
+	t.Helper()
+	id, w := identity(t), twin{s, s.Plan.World}
 	if testing.Short() {
-		count = 5_000
+		count /= 8
 	}
 	var seen [32]int
 	for seed := range uint64(count) {
@@ -40,6 +49,12 @@ func TestTwin(t *testing.T) {
 		if int(out.RCode) != want.Rcode || out.Truncated != want.Truncated || out.Type != q.Question[0].Qtype {
 			t.Fatalf("seed %d: outcome %+v of %v", seed, out, want)
 		}
+		if isReport := len(want.Answer) == 1 && strings.HasSuffix(want.Answer[0].String(), `"report received"`); out.Reported != isReport {
+			t.Fatalf("seed %d: outcome %+v of %v", seed, out, want)
+		}
+		if out.Reported {
+			reported++
+		}
 		seen[out.RCode]++
 		if out.Truncated {
 			seen[31]++
@@ -50,6 +65,7 @@ func TestTwin(t *testing.T) {
 			t.Errorf("%d of %d answers were of kind %d: the questions are not varied enough", seen[kind], count, kind)
 		}
 	}
+	return count, reported
 }
 
 // checkForm holds an answer against what is true of all answers, and returns it as the library reads it.
@@ -95,6 +111,9 @@ var randomTypes = []uint16{
 func randomQuery(rnd *rand.Rand, world *zones.World) (*dns.Msg, netip.Addr) {
 	q, from := new(dns.Msg), randomSubnet(rnd).Addr()
 	q.SetQuestion(randomName(rnd, world), randomTypes[rnd.IntN(len(randomTypes))])
+	if world.ReportAgent != "" && dns.IsSubDomain(world.ReportAgent, strings.ToLower(q.Question[0].Name)) && rnd.IntN(2) == 0 {
+		q.Question[0].Qtype = dns.TypeTXT
+	}
 	q.Id = uint16(rnd.Uint32())
 	q.RecursionDesired, q.CheckingDisabled = rnd.IntN(2) == 0, rnd.IntN(2) == 0
 	if rnd.IntN(50) == 0 {
@@ -182,6 +201,9 @@ func randomName(rnd *rand.Rand, world *zones.World) string {
 	if len(zone.Steer) > 0 && rnd.IntN(4) == 0 {
 		name = zone.Steer[rnd.IntN(len(zone.Steer))].Owner
 	}
+	if world.ReportAgent != "" && rnd.IntN(4) == 0 {
+		name = randomReport(rnd, name, world.ReportAgent)
+	}
 	labels := dns.SplitDomainName(name)
 	for range rnd.IntN(3) {
 		switch fresh := []string{"x", "*", "www", "ent", "wild", `\000\200\.\032`}[rnd.IntN(6)]; rnd.IntN(4) {
@@ -208,7 +230,7 @@ func randomName(rnd *rand.Rand, world *zones.World) string {
 
 // FuzzAnswer sends arbitrary bytes. An answer must be one that the library can read, and that keeps to the limit.
 func FuzzAnswer(f *testing.F) {
-	s, id := snapshot(f), identity(f)
+	s, id := reporting(f), identity(f)
 	f.Fuzz(func(t *testing.T, query []byte, udp bool, random uint32) {
 		limit := wire.MaxMessage
 		if udp {

@@ -49,7 +49,7 @@ func (w twin) answer(q *dns.Msg, id *wire.Identity, r *wire.Request) *dns.Msg {
 			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_EDE{InfoCode: code})
 		}
 	}
-	question := q.Question[0]
+	question, sound := q.Question[0], false
 	zone := w.zone(question.Name, question.Qtype)
 	chaos := map[string]string{"id.server.": "ns1.example.com", "version.bind.": "none of your business"}[strings.ToLower(question.Name)]
 	switch {
@@ -75,7 +75,13 @@ func (w twin) answer(q *dns.Msg, id *wire.Identity, r *wire.Request) *dns.Msg {
 		m.Rcode = dns.RcodeRefused
 		extended(dns.ExtendedErrorCodeNotAuthoritative)
 	default:
-		glue := w.fill(m, zone, question, opt != nil && opt.Do(), client, subnet, r.Random)
+		sound = true
+		glue := 0
+		if w.holdsReports(zone, question.Name) {
+			m.Truncated = w.report(m, zone, question) && !r.Stream && !said.verdict.Good() && question.Qtype == dns.TypeTXT
+		} else {
+			glue = w.fill(m, zone, question, opt != nil && opt.Do(), client, subnet, r.Random)
+		}
 		size := 12 + wireSize(question.Name) + 4 + glue
 		for _, rr := range slices.Concat(m.Answer, m.Ns) {
 			size += rrSize(rr) - wireSize(rr.Header().Name) + 2
@@ -83,13 +89,20 @@ func (w twin) answer(q *dns.Msg, id *wire.Identity, r *wire.Request) *dns.Msg {
 		if opt != nil {
 			size += rrSize(m.IsEdns0())
 		}
-		m.Truncated = size > most(opt, r.Limit)
+		m.Truncated = m.Truncated || size > most(opt, r.Limit)
 	}
 	if m.Truncated = m.Truncated || r.Truncate; m.Truncated {
 		m.Answer, m.Ns = nil, nil
 		m.Extra = slices.DeleteFunc(m.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
 	}
 	m.Authoritative = m.Authoritative && question.Qclass != dns.ClassANY
+	if agent := w.world.ReportAgent; agent != "" && sound && opt != nil && !m.Truncated &&
+		!dns.IsSubDomain(zone.Apex, agent) && !dns.IsSubDomain(agent, strings.ToLower(question.Name)) {
+		option := &dns.EDNS0_REPORTING{Code: dns.EDNS0REPORTING, AgentDomain: agent}
+		if sizeOf(m)+4+wireSize(agent) <= most(opt, r.Limit) {
+			m.IsEdns0().Option = append(m.IsEdns0().Option, option)
+		}
+	}
 	if said.pad {
 		pad(m, most(opt, r.Limit))
 	}
@@ -152,13 +165,7 @@ func pad(m *dns.Msg, limit int) {
 	padding := new(dns.EDNS0_PADDING)
 	o := m.IsEdns0()
 	o.Option = append(o.Option, padding)
-	size := 12 + wireSize(m.Question[0].Name) + 4
-	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
-		size += rrSize(rr)
-		if rr.Header().Rrtype != dns.TypeOPT && slices.Index(m.Extra, rr) < 0 {
-			size -= wireSize(rr.Header().Name) - 2
-		}
-	}
+	size := sizeOf(m)
 	if size > limit {
 		o.Option = o.Option[:len(o.Option)-1]
 		return
@@ -167,6 +174,18 @@ func pad(m *dns.Msg, limit int) {
 		padding.Padding = append(padding.Padding, 0)
 		size++
 	}
+}
+
+// sizeOf is how long a message is whose owners, but those of additional records, are pointers.
+func sizeOf(m *dns.Msg) int {
+	size := 12 + wireSize(m.Question[0].Name) + 4
+	for _, rr := range slices.Concat(m.Answer, m.Ns, m.Extra) {
+		size += rrSize(rr)
+		if rr.Header().Rrtype != dns.TypeOPT && slices.Index(m.Extra, rr) < 0 {
+			size -= wireSize(rr.Header().Name) - 2
+		}
+	}
+	return size
 }
 
 func most(opt *dns.OPT, limit int) int {
@@ -279,6 +298,9 @@ func (w twin) exists(z *zones.Zone, name string) bool {
 		if dns.IsSubDomain(name, strings.ToLower(rr.Header().Name)) {
 			return true
 		}
+	}
+	if agent := w.world.ReportAgent; agent != "" && w.zone(agent, dns.TypeTXT) == z && dns.IsSubDomain(name, agent) {
+		return true
 	}
 	return slices.ContainsFunc(z.Steer, func(s zones.Steer) bool { return dns.IsSubDomain(name, s.Owner) })
 }

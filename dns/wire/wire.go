@@ -79,6 +79,8 @@ type Outcome struct {
 
 	Cookie     cookie.Verdict // None if cookies are off
 	WithCookie bool           // the query had a client cookie
+	Reported   bool           // the query reports an error (RFC 9567), and it is known who sends it: Plan.Reports reads the name
+	InfoCode   uint16         // of the error
 	Kind       rrl.Kind
 	// Subject is what an attacker can't vary without asking for something else: the name of an answer, the zone of what a
 	// wildcard made, of a name that does not exist and of a referral; else the root, or nothing where the question could
@@ -143,9 +145,14 @@ func (x *Scratch) Answer(dst []byte, s *zones.Snapshot, id *Identity) []byte {
 	a.classify()
 	if a.message.full || r.Truncate {
 		a.message.truncate()
-		a.out.Truncated, a.out.Counter, a.out.GroupCounter = true, -1, -1
+		a.out.Truncated, a.out.Counter, a.out.GroupCounter, a.out.Reported = true, -1, -1, false
+		a.asks = false // what leaves records out is to be short, and the client comes again
 	}
-	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended)
+	var channel []byte
+	if a.asks {
+		channel = s.Plan.Reports.Option
+	}
+	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended, channel)
 	return a.message.bytes
 }
 

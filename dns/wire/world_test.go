@@ -38,7 +38,10 @@ func table(tb testing.TB) *geo.Table {
 }
 
 // snapshot publishes the world in testdata.
-func snapshot(tb testing.TB) *zones.Snapshot {
+func snapshot(tb testing.TB) *zones.Snapshot { return snapshotWith(tb, "") }
+
+// snapshotWith publishes the world in testdata with something more in its configuration.
+func snapshotWith(tb testing.TB, more string) *zones.Snapshot {
 	tb.Helper()
 	files := make(map[string][]byte)
 	for _, name := range []string{"world.yaml", "example.com.zone", "child.example.com.zone", "example.org.zone", "sub.example.org.zone"} {
@@ -48,6 +51,7 @@ func snapshot(tb testing.TB) *zones.Snapshot {
 		}
 		files[name] = data
 	}
+	files["world.yaml"] = append(files["world.yaml"], more...)
 	world, err := zones.Parse(files)
 	if err != nil {
 		tb.Fatal(err)
