@@ -79,10 +79,24 @@ func setup(env *testscript.Env) error {
 				_ = c.Process.Kill()
 				_ = c.Wait()
 			}
+			showOutputs(env)
 		})
 		return nil
 	}
 	return fmt.Errorf("no free ports")
+}
+
+// showOutputs logs how the outputs of the programs end that the script has started, for those who ask why it failed.
+func showOutputs(env *testscript.Env) {
+	files, _ := filepath.Glob(filepath.Join(env.WorkDir, "*.out")) // the pattern is a good one
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		env.T().Log(filepath.Base(file) + " ends:\n" + strings.Join(lines[max(0, len(lines)-20):], "\n"))
+	}
 }
 
 func free(offset int) bool {
