@@ -43,7 +43,7 @@ const (
 	dropPerClient                     // as many connections of this client as allowed
 	dropPerNetwork                    // as many connections of this client's network as allowed
 	dropEvicted                       // idle longest when another client needed the place
-	dropMaintain                      // as many requests about zones as allowed: answered as without Config.Maintain
+	dropMaintain                      // as many requests about zones as allowed
 	dropUnsigned                      // no signature could be made in time
 	dropProtocol                      // what HTTP or QUIC carried is no query as their RFCs want it
 )

@@ -52,11 +52,17 @@ func (s *slots) give(from netip.Addr) {
 	decrement(s.byClient, clientOf(from))
 }
 
-// takeUpkeep reports whether Config.Maintain is there and has room for one more request; then answerUpkeep has to follow.
+// wants reports whether a message is for Config.Maintain.
+func (s *Server) wants(message []byte) bool { return s.config.Maintain != nil && isUpkeep(message) }
+
+// wantsDatagram is wants for UDP.
+func (s *Server) wantsDatagram(message []byte) bool {
+	return s.config.Maintain != nil && isUpkeepDatagram(message)
+}
+
+// takeUpkeep reports whether Config.Maintain has room for one more request; then answerUpkeep has to follow. Otherwise the answer is
+// appendBusy's, or over UDP none: the client asks again.
 func (s *Server) takeUpkeep(t transport, from netip.Addr) bool {
-	if s.config.Maintain == nil {
-		return false
-	}
 	ok := s.maintain.take(from)
 	if !ok {
 		s.shared[t].drop(dropMaintain)
@@ -64,7 +70,8 @@ func (s *Server) takeUpkeep(t transport, from netip.Addr) bool {
 	return ok
 }
 
-// answerUpkeep has Config.Maintain answer a request, or dns/wire if that does not. It returns when all is sent.
+// answerUpkeep has Config.Maintain answer a request, or dns/wire if that does not. It returns when all is sent. No rate limit applies here,
+// so over UDP dns/wire says no more than that the client is to come by TCP.
 func (s *Server) answerUpkeep(query []byte, c *conversation, send func([]byte) error) {
 	defer s.maintain.give(c.from.Addr())
 	defer func() {
@@ -91,7 +98,13 @@ func (s *Server) answerUpkeep(query []byte, c *conversation, send func([]byte) e
 		s.shared[c.transport].countUpkeep(questionType(query), rcode, len(query), sent)
 		return
 	}
-	if answer, ok := s.answer(nil, query, c); ok {
+	answer, ok := []byte(nil), false
+	if c.transport == transportUDP {
+		answer, ok, _ = s.answerBy(s.config.Signing.Signer, nil, query, c, true)
+	} else {
+		answer, ok = s.answer(nil, query, c)
+	}
+	if ok {
 		_ = send(answer) // the connection's reader sees to what is wrong with it
 	}
 }

@@ -219,7 +219,7 @@ func TestMaintain(t *testing.T) {
 	}
 }
 
-// Requests that there is no room for are answered as if nobody handled them, and at once.
+// Requests that there is no room for are answered at once: they may be tried again.
 func TestMaintainIsBounded(t *testing.T) {
 	release := make(chan struct{})
 	r := run(t, Config{
@@ -244,8 +244,8 @@ func TestMaintainIsBounded(t *testing.T) {
 		}
 		if protocol == "tcp" {
 			for range 2 {
-				if m := readAnswer(t, conn); m.Rcode != dns.RcodeNotImplemented {
-					t.Errorf("without room: %v, want NOTIMP", m)
+				if m := readAnswer(t, conn); m.Rcode != dns.RcodeServerFailure || m.Opcode != dns.OpcodeNotify || len(m.Question) != 1 || !m.Response {
+					t.Errorf("without room: %v, want SERVFAIL", m)
 				}
 			}
 			continue
@@ -265,6 +265,33 @@ func TestMaintainIsBounded(t *testing.T) {
 		defer r.maintain.mu.Unlock()
 		return r.maintain.taken == 0 && len(r.maintain.byClient) == 0
 	})
+}
+
+// What Config.Maintain leaves to others is answered over UDP without any bound, so the answer is shorter than the query.
+func TestUnhandledDatagram(t *testing.T) {
+	r := run(t, Config{Maintain: func(context.Context, Request) bool { return false }})
+	conn, err := net.Dial("udp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	m := new(dns.Msg).SetQuestion("example.com.", dns.TypeSOA)
+	m.SetTsig("key.example.", dns.HmacSHA256, 300, 1)
+	query, _, err := dns.TsigGenerate(m, "c2VjcmV0IG9mIHNpeHRlZW4gYnl0ZXM=", "", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = conn.Write(query)
+	b := make([]byte, 1232)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	n, err := conn.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := new(dns.Msg)
+	if err := answer.Unpack(b[:n]); err != nil || !answer.Truncated || len(answer.Answer)+len(answer.Ns) > 0 || n > len(query) {
+		t.Errorf("the answer is %v, %v, want it truncated", answer, err)
+	}
 }
 
 func TestSlots(t *testing.T) {

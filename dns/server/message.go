@@ -9,6 +9,9 @@ const (
 	questionTail = 4  // bytes of a question behind its name
 	recordTail   = 10 // bytes of a record between its name and its data
 
+	servFail = 2
+	classANY = 255
+
 	opcodeQuery  = 0
 	opcodeNotify = 4 // RFC 1996
 	opcodeUpdate = 5 // RFC 2136
@@ -41,13 +44,34 @@ func isUpkeep(message []byte) bool {
 	return false
 }
 
-// isSigned reports whether the last record of a message is a TSIG record (RFC 8945, section 5.1).
+// isSigned reports whether the last record of a message is a TSIG record, which is of class ANY with TTL 0 (RFC 8945, sections 4.2
+// and 5.1).
 func isSigned(message []byte) (signed bool) {
 	if binary.BigEndian.Uint16(message[10:]) == 0 {
 		return false
 	}
-	records(message, func(r record) { signed = r.section == 3 && r.rtype == typeTSIG })
+	records(message, func(r record) {
+		signed = r.section == 3 && r.rtype == typeTSIG && r.class == classANY && r.ttl == 0
+	})
 	return signed
+}
+
+// appendBusy appends the answer to a request that there is no room for: SERVFAIL, with nothing but the question.
+func appendBusy(b, message []byte) []byte {
+	end := headerSize
+	if questionType(message) != 0 {
+		end = skipName(message, headerSize) + questionTail
+	}
+	start := len(b)
+	b = append(b, message[:end]...)
+	header := b[start:]
+	header[2] = header[2]&0x79 | 0x80 // the opcode and RD stay
+	header[3] = servFail
+	clear(header[4:headerSize])
+	if end > headerSize {
+		header[5] = 1
+	}
+	return b
 }
 
 // mayBeSigned reports whether a message ends as one with a TSIG record does: with its ID, no error and no other data. Next to no
@@ -97,6 +121,7 @@ func skipName(b []byte, offset int) int {
 type record struct {
 	section int // 1 answer, 2 authority, 3 additional
 	rtype   uint16
+	class   uint16
 	ttl     uint32
 	data    []byte
 }
@@ -124,7 +149,7 @@ func records(b []byte, visit func(record)) {
 			if end > len(b) {
 				return
 			}
-			visit(record{section, binary.BigEndian.Uint16(b[offset:]), binary.BigEndian.Uint32(b[offset+4:]), b[data:end]})
+			visit(record{section, binary.BigEndian.Uint16(b[offset:]), binary.BigEndian.Uint16(b[offset+2:]), binary.BigEndian.Uint32(b[offset+4:]), b[data:end]})
 			offset = end
 		}
 	}

@@ -34,11 +34,20 @@ func TestIsUpkeep(t *testing.T) {
 		}
 		return b
 	}
+	// forged ends with a record that has the type of a signature, a class and a TTL.
+	forged := func(class, ttl byte) []byte {
+		m := plain(0x1234, true)
+		m[headerSize-1]++
+		return append(m, 0, 0, typeTSIG, 0, class, 0, 0, 0, ttl, 0, 6, 0x12, 0x34, 0, 0, 0, 0)
+	}
 	for _, test := range []struct {
 		reason           string
 		message          []byte
 		stream, datagram bool
 	}{
+		{"what may be a signature", forged(classANY, 0), true, true},
+		{"a signature of another class", forged(1, 0), false, false},
+		{"a signature with a TTL", forged(classANY, 1), false, false},
 		{"a query", query, false, false},
 		{"a signed query for an SOA record", signed(dns.TypeSOA, false), true, true},
 		{"the same with EDNS", signed(dns.TypeSOA, true), true, true},

@@ -180,7 +180,12 @@ func (s *Server) answerStream(conn *quic.Conn, st *quic.Stream, who *session) {
 		s.countUnsent(transportQUIC, err)
 		return err
 	}
-	if isUpkeep(query) && s.takeUpkeep(transportQUIC, c.from.Addr()) {
+	if s.wants(query) {
+		if !s.takeUpkeep(transportQUIC, c.from.Addr()) {
+			_ = send(appendBusy(nil, query)) // nothing follows
+			_ = st.Close()
+			return
+		}
 		state := conn.ConnectionState().TLS
 		c.tls = &state
 		s.answerUpkeep(query, &c, send)

@@ -8,13 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// upkeep has the query at i answered beside the worker, and reports whether there is room for that.
-func (w *udpWorker) upkeep(s *Server, i int, query []byte, from netip.AddrPort) bool {
-	ok := s.takeUpkeep(transportUDP, from.Addr())
-	if ok {
+// upkeep has the query at i answered beside the worker, if there is room for that.
+func (w *udpWorker) upkeep(s *Server, i int, query []byte, from netip.AddrPort) {
+	if s.takeUpkeep(transportUDP, from.Addr()) {
 		s.upkeepDatagram(query, from, w.reply(i))
 	}
-	return ok
 }
 
 // reply returns a function that answers the query at i from any goroutine, also when the worker has gone on. The socket

@@ -47,7 +47,7 @@ type Config struct {
 	// Maintain is asked first for what is about zones rather than names: NOTIFY and UPDATE, AXFR (not over UDP), IXFR and
 	// signed queries for an SOA record, but none of them over HTTPS. It runs on a goroutine of its own, so it may take its time and send any number of messages; ctx
 	// ends when the server closes, and it has to return then. False, before anything was sent, leaves the request to
-	// dns/wire, as does a request for which Limits has no room. Nil: all are left to it.
+	// dns/wire. One for which Limits has no room is answered SERVFAIL, over UDP not at all. Nil: all are left to dns/wire.
 	Maintain func(ctx context.Context, r Request) (handled bool)
 
 	Signing    Signing

@@ -132,11 +132,16 @@ func (st *stream) run() bool {
 // the connection is of no use.
 func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
 	s := st.server
-	if isUpkeep(query) && s.takeUpkeep(st.client.transport, st.client.from.Addr()) {
-		st.upkeep(query)
+	start := len(out)
+	if s.wants(query) {
+		if s.takeUpkeep(st.client.transport, st.client.from.Addr()) {
+			st.upkeep(query)
+			return out, true
+		}
+		out = appendBusy(append(out, 0, 0), query)
+		binary.BigEndian.PutUint16(out[start:], uint16(len(out)-start-lengthSize))
 		return out, true
 	}
-	start := len(out)
 	answered, ok, pending := s.answerBy(s.config.Signing.Signer, append(out, 0, 0), query, &st.client, false)
 	switch {
 	case pending && !st.signApart(query):

@@ -153,7 +153,8 @@ func (w *udpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 		w.counters.drop(dropPort)
 		return
 	}
-	if isUpkeepDatagram(query) && w.upkeep(s, i, query, from) {
+	if s.wantsDatagram(query) {
+		w.upkeep(s, i, query, from)
 		return
 	}
 	d := &w.drafts[w.drafted]

@@ -67,11 +67,13 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 		return
 	}
 	client := plainAddress(from)
-	if isUpkeepDatagram(query) && s.takeUpkeep(transportUDP, client.Addr()) {
-		s.upkeepDatagram(query, client, func(b []byte) error {
-			_, err := w.conn.WriteToUDPAddrPort(b, from)
-			return err
-		})
+	if s.wantsDatagram(query) {
+		if s.takeUpkeep(transportUDP, client.Addr()) {
+			s.upkeepDatagram(query, client, func(b []byte) error {
+				_, err := w.conn.WriteToUDPAddrPort(b, from)
+				return err
+			})
+		}
 		return
 	}
 	w.limiter.begin(s, false)
