@@ -50,17 +50,19 @@ type frame struct {
 }
 
 // parseFrame reads a frame that the program has let through, which has seen to protocols and fragments. It returns false
-// if the kernel would not have taken the packet for a client's: where a length or the IPv4 checksum is wrong, or where
+// if the kernel would not have taken the packet for a client's: where a length or a checksum is wrong, or where
 // the source is nobody in particular.
 func parseFrame(b []byte) (f frame, ok bool) {
 	if len(b) < ethernetHeader+ipv4Header+udpHeader {
 		return f, false
 	}
 	var from, to netip.Addr
+	var addresses []byte
 	end := 0
 	if binary.BigEndian.Uint16(b[etherType:]) == etherIPv4 {
 		f.headers = ethernetHeader + ipv4Header + udpHeader
 		end = ethernetHeader + int(binary.BigEndian.Uint16(b[ipv4Length:]))
+		addresses = b[ipv4Source : ipv4Source+8]
 		from, to = netip.AddrFrom4([4]byte(b[ipv4Source:])), netip.AddrFrom4([4]byte(b[ipv4Target:]))
 		if checksum(0, b[ethernetHeader:ethernetHeader+ipv4Header]) != 0 || from.As4()[0] == 0 || from.As4()[0] >= 240 {
 			return f, false
@@ -71,6 +73,7 @@ func parseFrame(b []byte) (f frame, ok bool) {
 			return f, false
 		}
 		end = ethernetHeader + ipv6Header + int(binary.BigEndian.Uint16(b[ipv6Length:]))
+		addresses = b[ipv6Source : ipv6Source+32]
 		from, to = netip.AddrFrom16([16]byte(b[ipv6Source:])).Unmap(), netip.AddrFrom16([16]byte(b[ipv6Target:]))
 		if from.Is4() {
 			return f, false
@@ -79,11 +82,30 @@ func parseFrame(b []byte) (f frame, ok bool) {
 	if end < f.headers || end > len(b) || from.IsUnspecified() || from.IsMulticast() || from.IsLoopback() {
 		return f, false
 	}
-	udp := b[f.headers-udpHeader:]
+	udp := b[f.headers-udpHeader : end]
+	size := int(binary.BigEndian.Uint16(udp[udpLength:]))
+	if size < udpHeader || size > len(udp) {
+		return f, false
+	}
+	udp = udp[:size]
+	if !goodSum(udp, addresses) {
+		return f, false
+	}
 	f.from = netip.AddrPortFrom(from, binary.BigEndian.Uint16(udp[udpSource:]))
 	f.to = netip.AddrPortFrom(to, binary.BigEndian.Uint16(udp[udpTarget:]))
-	f.bytes, f.query = b, b[f.headers:end]
+	f.bytes, f.query = b, udp[udpHeader:]
 	return f, true
+}
+
+// goodSum reports whether the checksum of a datagram is right (RFC 768; RFC 8200, section 8.1). Only over IPv4 there need be none. A
+// datagram of this machine, that no device has sent yet, has the sum of the pseudo header alone.
+func goodSum(udp, addresses []byte) bool {
+	sum := binary.BigEndian.Uint16(udp[udpChecksum:])
+	if sum == 0 {
+		return len(addresses) == 8
+	}
+	pseudo := checksumOf(protocolUDP+uint64(len(udp)), addresses)
+	return checksum(pseudo, udp) == 0 || ^checksum(pseudo, nil) == sum
 }
 
 // answerHeaders writes the headers of an answer to dst, which has size bytes of it behind them. It goes back the way that

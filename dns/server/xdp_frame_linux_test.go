@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-// A query over each family, as frames; the checksum of the IPv4 header is right, that of UDP is not looked at.
+// A query over each family, as frames with the right checksums.
 const (
-	frame4 = "0200000000010200000000020800" + "4500003b000000004011f67bc0000201c0000235" + "123400350027ffff" + frameQuery
-	frame6 = "02000000000102000000000286dd" + "6000000000271140" + "20010db8000000000000000000000001" + "20010db8000000000000000000000053" + "123400350027ffff" + frameQuery
+	frame4 = "0200000000010200000000020800" + "4500003b000000004011f67bc0000201c0000235" + "12340035002785fd" + frameQuery
+	frame6 = "02000000000102000000000286dd" + "6000000000271140" + "20010db8000000000000000000000001" + "20010db8000000000000000000000053" + "123400350027ae6e" + frameQuery
 
 	frameQuery = "1234010000010000000000000161076578616d706c6503636f6d0000010001"
 )
@@ -34,6 +34,14 @@ func TestParseFrame(t *testing.T) {
 		{"IPv4", frame4, "", "", "192.0.2.1:4660"},
 		{"IPv6", frame6, "", "", "[2001:db8::1]:4660"},
 		{"padded", frame4 + "0000", "", "", "192.0.2.1:4660"},
+		{"IPv4, no checksum", frame4, "002785fd", "00270000", "192.0.2.1:4660"},
+		{"IPv4, the device is to make the checksum", frame4, "002785fd", "0027846f", "192.0.2.1:4660"},
+		{"IPv6, the device is to make the checksum", frame6, "0027ae6e", "00275bfe", "[2001:db8::1]:4660"},
+		{"IPv6, no checksum", frame6, "0027ae6e", "00270000", ""},
+		{"UDP checksum", frame4, "002785fd", "0027beef", ""},
+		{"UDP checksum over IPv6", frame6, "0027ae6e", "0027beef", ""},
+		{"a datagram that is longer than its packet", frame4, "002785fd", "00280000", ""},
+		{"a datagram that is shorter than its header", frame4, "002785fd", "00070000", ""},
 		{"IPv4 checksum", frame4, "f67b", "f67a", ""},
 		{"from the unspecified IPv4 network", frame4, "f67bc0000201", "b87d00000000", ""},
 		{"from a group", frame4, "f67bc0000201", "d87be0000001", ""},
