@@ -324,6 +324,8 @@ func TestPanicInMaintain(t *testing.T) {
 		t.Errorf("answer %d, want the second alone", m.Id)
 	}
 	eventually(t, func() bool {
+		r.maintain.mu.Lock()
+		defer r.maintain.mu.Unlock()
 		return r.metrics(t)["dropped_total{reason=panic,transport=tcp}"] == 1 && r.maintain.taken == 0
 	})
 	if r.log.count("panic while answering") != 1 {
