@@ -55,10 +55,23 @@ type Key struct {
 // Format makes every verb of fmt print the name alone, so that no log line can show a secret.
 func (k Key) Format(f fmt.State, _ rune) { io.WriteString(f, k.Name) }
 
-// Declaration returns the key in the form that BIND, Knot's tools and ParseKeys read. It holds the secret.
+// Declaration returns the key in the form that BIND and ParseKeys read. It holds the secret, as those below.
 func (k Key) Declaration() string {
-	return fmt.Sprintf("key %q {\n\talgorithm %s;\n\tsecret \"%s\";\n};\n",
-		strings.TrimSuffix(k.Name, "."), strings.TrimSuffix(k.Algorithm, "."), base64.StdEncoding.EncodeToString(k.secret))
+	return k.declare("key %q {\n\talgorithm %s;\n\tsecret \"%s\";\n};\n")
+}
+
+// DeclarationNSD returns the key as nsd.conf has it.
+func (k Key) DeclarationNSD() string {
+	return k.declare("key:\n\tname: %q\n\talgorithm: %s\n\tsecret: \"%s\"\n")
+}
+
+// DeclarationKnot returns the key as knot.conf has it.
+func (k Key) DeclarationKnot() string {
+	return k.declare("key:\n  - id: %q\n    algorithm: %s\n    secret: \"%s\"\n")
+}
+
+func (k Key) declare(format string) string {
+	return fmt.Sprintf(format, strings.TrimSuffix(k.Name, "."), strings.TrimSuffix(k.Algorithm, "."), base64.StdEncoding.EncodeToString(k.secret))
 }
 
 // mac returns the HMAC of the parts.
