@@ -113,7 +113,7 @@ func ForParent(dir, zone string, now time.Time) ([]*dnssec.Key, error) {
 		return nil, fmt.Errorf("zone %s is at %s: the parent should have no DS now", s.Zone, s.Stage)
 	}
 	if len(give) == 0 {
-		return nil, fmt.Errorf("zone %s: no KSK in %s: key make makes one", s.Zone, dir)
+		return nil, fmt.Errorf("zone %s: no KSK in %s: key make makes one, --endpoint asks a running cluster", s.Zone, dir)
 	}
 	return give, nil
 }

@@ -33,6 +33,9 @@ func Roll(ctx context.Context, dir, zone string, o Orders, now time.Time, random
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(keys)+len(s.Keys) == 0 {
+		return nil, nil, fmt.Errorf("zone %s: no keys in %s: key make makes some, --endpoint asks a running cluster", s.Zone, dir)
+	}
 	known := s.Keys
 	if s, err = s.Step(now, configure(s, o)); err != nil {
 		return nil, nil, err
