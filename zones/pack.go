@@ -134,7 +134,7 @@ func wireName(name string) ([]byte, error) {
 	buffer := make([]byte, 256)
 	n, err := dns.PackDomainName(dns.Fqdn(strings.ToLower(name)), buffer, 0, nil, false)
 	if err != nil {
-		return nil, fmt.Errorf("name %q: %w", name, err)
+		return nil, fmt.Errorf("%q is not a domain name (labels have 1 to 63 bytes, all together at most 255)", name)
 	}
 	return slices.Clone(buffer[:n]), nil
 }

@@ -200,7 +200,7 @@ func WireName(name string) ([]byte, error) {
 	buffer := make([]byte, maxName+1)
 	n, err := dns.PackDomainName(dns.CanonicalName(name), buffer, 0, nil, false)
 	if err != nil {
-		return nil, fmt.Errorf("name %q: %w", name, err)
+		return nil, fmt.Errorf("%q is not a domain name (labels have 1 to 63 bytes, all together at most 255)", name)
 	}
 	return buffer[:n], nil
 }
