@@ -88,14 +88,15 @@ func (h *Host) runKeys(ctx context.Context) {
 }
 
 // giveKeys reads the keys of every zone that is to be signed, and hands those to the signer that changed. Keys that can't be read
-// leave the ones before in use, and so does a clock that can't be trusted: by that the new ones could sign nothing. It reports
-// whether a zone waits for its keys.
+// leave the ones before in use, and so does a clock that can't be trusted: by that the new ones could sign nothing. What is known to be
+// given says so then too, for the leader makes keys for a zone that no nameserver has own ones of. It reports whether a zone waits
+// for its keys.
 func (h *Host) giveKeys(now time.Time) (waits bool) {
 	h.giving.Lock()
 	defer h.giving.Unlock()
 	world, knows := h.world.Load(), h.knowsKeys()
 	var all []given
-	wanted := make(map[string]bool)
+	before, wanted := h.givenByApex(), make(map[string]bool)
 	for i := range world.Zones {
 		z := &world.Zones[i]
 		if z.Sign == "" || z.Static == nil {
@@ -103,7 +104,12 @@ func (h *Host) giveKeys(now time.Time) (waits bool) {
 		}
 		wanted[z.Static.Apex] = true
 		set, own, err := h.keysOf(z, now)
-		if _, signed := h.signer.Generation(z.Static.Apex); signed && !h.clockFit() {
+		_, signed := h.signer.Generation(z.Static.Apex)
+		distrusts := signed && !h.clockFit()
+		if last, was := before[z.Static.Apex]; was && (distrusts || err != nil) {
+			all = append(all, last)
+		}
+		if distrusts {
 			continue
 		}
 		if set != nil {
@@ -130,6 +136,17 @@ func (h *Host) giveKeys(now time.Time) (waits bool) {
 	h.given.Store(&all)
 	h.transfers.lookAtOutgoing()
 	return waits
+}
+
+// givenByApex returns what the signer was given last, by apex in wire format.
+func (h *Host) givenByApex() map[string]given {
+	byApex := make(map[string]given)
+	if all := h.given.Load(); all != nil {
+		for _, g := range *all {
+			byApex[g.wire] = g
+		}
+	}
+	return byApex
 }
 
 // giveZone hands the keys of a zone to the signer, unless it has them.

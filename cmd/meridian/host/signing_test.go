@@ -2,8 +2,11 @@ package host
 
 import (
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/cmd/internal/node"
+	"github.com/meridian-gslb/meridian/cmd/internal/outgoing"
+	"github.com/meridian-gslb/meridian/cmd/meridian/zonekeys"
 	"github.com/meridian-gslb/meridian/dns/dnssec"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
@@ -213,6 +219,61 @@ func TestServedZoneIsSigned(t *testing.T) {
 	for i, n := range answers {
 		if n < 10 {
 			t.Errorf("%d was asked %d times", i, n)
+		}
+	}
+}
+
+// While new keys can't be taken, those before are known to be in use: the leader makes none for a zone that has own ones, and people
+// are told why the zone does not go out anew.
+func TestKeysBeforeAreKnownToBeInUse(t *testing.T) {
+	n := newTransferNode(t, "zones:\n  given.example: {file: given.zone, dnssec: {}, transfer: {allow: [{key: peer.example}]}}\n")
+	write(t, filepath.Join(n.World, "given.zone"), fmt.Sprintf(givenZone, 1, 1))
+	n.Nameserver.Keys = t.TempDir()
+	key, err := dnssec.New("given.example.", dnssec.FlagsKSK, dnssec.ECDSAP256SHA256, rand.NewChaCha8([32]byte{1}), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := zonekeys.Create(n.Nameserver.Keys, key); err != nil {
+		t.Fatal(err)
+	}
+	h, end := startGood(t, n)
+	eventually(t, "the zone goes out signed", func() bool {
+		return strings.Contains(took(h.dns.Addrs()[0], new(dns.Msg).SetAxfr("given.example."), true), "RRSIG")
+	})
+	end() // so that nothing judges the clock or looks at the keys but this test
+	want := []health.ServedKeys{{Zone: health.ZoneKey("given.example.")}}
+	trusted := h.view.Load()
+	distrusted := *trusted
+	distrusted.Clock.Fit = false
+	private, err := filepath.Glob(filepath.Join(n.Nameserver.Keys, "*.private"))
+	if err != nil || len(private) != 1 {
+		t.Fatal(private, err)
+	}
+	for _, tt := range []struct {
+		name string
+		view *node.View
+		mode os.FileMode // of the key's file
+		why  error       // it does not go out anew
+	}{
+		{"all is well", trusted, 0o600, nil},
+		{"the clock can't be trusted", &distrusted, 0o600, outgoing.ErrClock},
+		{"nor at the next look", &distrusted, 0o600, outgoing.ErrClock},
+		{"nor the keys be read", &distrusted, 0o644, outgoing.ErrClock},
+		{"the clock can be trusted again", trusted, 0o644, nil},
+		{"all is well again", trusted, 0o600, nil},
+	} {
+		h.view.Store(tt.view)
+		if err := os.Chmod(private[0], tt.mode); err != nil {
+			t.Fatal(err)
+		}
+		h.giveKeys(time.Now())
+		if got := h.served(); !slices.Equal(got, want) {
+			t.Errorf("%s: serves %v, want %v", tt.name, got, want)
+		}
+		s := h.snapshot.Load()
+		why := h.transfers.renewAll(t.Context(), s, basis{s.Plan.World, s.Control, h.given.Load()})
+		if got := why["given.example."]; !errors.Is(got, tt.why) {
+			t.Errorf("%s: it does not go out anew for: %v, want %v", tt.name, got, tt.why)
 		}
 	}
 }
