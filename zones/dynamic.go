@@ -20,12 +20,13 @@ const ChallengeLabel = "\x0f_acme-challenge"
 // dynamic are the records that come with the control state.
 type dynamic struct {
 	sets   map[string]*RecordSet // by owner in wire format, lower case; nil without any
+	above  map[string]bool       // the names between their apex and them; nil without any
 	until  time.Time             // when the first of them expires; zero without any
 	digest health.Hash64
 }
 
 // dynamicOf packs the challenges that have not expired. One whose name can't be packed is none.
-func dynamicOf(in Inputs, now time.Time) (d dynamic) {
+func (p *Plan) dynamicOf(in Inputs, now time.Time) (d dynamic) {
 	challenges, until := in.Control.Challenges(now)
 	d.until = until
 	if len(challenges) == 0 {
@@ -49,7 +50,23 @@ func dynamicOf(in Inputs, now time.Time) (d dynamic) {
 			d.sets[owner] = &set
 		}
 	}
+	d.above = p.above(d.sets)
 	return d
+}
+
+// above returns the names that lie above challenges and below the apexes of their zones.
+func (p *Plan) above(sets map[string]*RecordSet) map[string]bool {
+	var above map[string]bool
+	for owner := range sets {
+		_, apex := p.Zone([]byte(owner))
+		for at := 1 + int(owner[0]); at < apex; at += 1 + int(owner[at]) {
+			if above == nil {
+				above = make(map[string]bool)
+			}
+			above[owner[at:]] = true
+		}
+	}
+	return above
 }
 
 // Challenge returns the TXT records of a name that is a challenge and has values: then it has nothing else, whatever the zone has
@@ -60,6 +77,14 @@ func (s *Snapshot) Challenge(z *ZoneData, name []byte) (set *RecordSet, ok bool)
 	}
 	set, ok = s.dynamic.sets[string(name)]
 	return set, ok
+}
+
+// LeadsToChallenge reports whether a challenge that has values lies below a name, in the same zone. So the name exists, even if the zone
+// has nothing there (RFC 4592, section 2.2.2), and at a denial resolvers would turn back that go down label by label (RFC 9156), or
+// take it for all that is below (RFC 8020). Where a wildcard answers it goes on to do so: that denies nothing, and hosts are not to
+// lose their addresses for a challenge. The name is in wire format and lower case. It allocates nothing.
+func (s *Snapshot) LeadsToChallenge(name []byte) bool {
+	return len(s.dynamic.above) > 0 && s.dynamic.above[string(name)]
 }
 
 // Expires returns when the next snapshot is due because something in this one ends; the zero time where nothing does.

@@ -108,6 +108,9 @@ func (s *Snapshot) explainIn(e *Explanation, zone *ZoneData, name []byte, q Ques
 			return e.report(reports, name, owner, q)
 		case !m.Name.Exists() && reports != nil && reports.Lead(zone, name):
 			return e.report(reports, name, owner, q)
+		case !m.Name.Exists() && s.LeadsToChallenge(name):
+			e.step("%s has nothing, but a challenge lies below it", owner)
+			return nil
 		case !m.Name.Exists():
 			e.RCode = "NXDOMAIN"
 			e.step("%s does not exist, nor a wildcard for it", owner)

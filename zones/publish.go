@@ -29,10 +29,10 @@ type Change struct {
 // anew, and all of them if the plan is another one.
 func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) *Snapshot {
 	s := &Snapshot{Plan: p, Health: in.Health, Control: in.Control, Published: now}
-	if prev != nil && prev.Control == in.Control && (prev.dynamic.until.IsZero() || now.Before(prev.dynamic.until)) {
+	if prev != nil && prev.Plan == p && prev.Control == in.Control && (prev.dynamic.until.IsZero() || now.Before(prev.dynamic.until)) {
 		s.dynamic = prev.dynamic
 	} else {
-		s.dynamic = dynamicOf(in, now)
+		s.dynamic = p.dynamicOf(in, now)
 	}
 	if prev == nil || prev.Plan != p || change.All {
 		s.Pools = make([]*PoolAnswers, len(p.Pools))

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-gslb/meridian/dns/wire"
 )
 
@@ -25,6 +27,18 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 		allocs := testing.AllocsPerRun(1, func() { wire.Answer(buffer, s, id, r) })
 		if allocs != 0 {
 			t.Fatalf("seed %d: Answer allocates %v times for %v", seed, allocs, q)
+		}
+	}
+}
+
+// A name that exists for a challenge below it alone is found without an allocation too, and so is one that does not exist beside it.
+func TestAnswerAboveChallengeAllocatesNothing(t *testing.T) {
+	s := challenged(t)
+	buffer, scratch := make([]byte, 0, wire.MaxMessage), new(wire.Scratch)
+	for _, name := range []string{"_acme-challenge.deep.hollow.example.com.", "deep.hollow.example.com.", "x.hollow.example.com."} {
+		r := &wire.Request{Query: asked(t, name, dns.TypeA), Source: european, Limit: wire.MaxMessage, Scratch: scratch}
+		if allocs := testing.AllocsPerRun(10, func() { wire.Answer(buffer, s, nil, r) }); allocs != 0 {
+			t.Errorf("Answer allocates %v times for %s", allocs, name)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/dns/wire"
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
@@ -22,6 +25,7 @@ func challenged(t *testing.T) *zones.Snapshot {
 	}
 	state, result := control.New(1).Apply(1, control.Command{Kind: control.KindChallenge, Time: now, Actor: "a", Reason: "b", Challenges: []control.ChallengeSet{
 		set("mail.example.com.", "one"), set("mail.example.com.", "two"), set("a.wild.example.com.", "wild"), set("lab.example.com.", "cut"),
+		set("deep.hollow.example.com.", "deep"), set("example.com.", "apex"),
 	}})
 	if err := result.Err(); err != nil {
 		t.Fatal(err)
@@ -99,6 +103,12 @@ func TestChallengesAreAnswered(t *testing.T) {
 		{"a wildcard does not hide it", "_acme-challenge.a.wild.example.com.", dns.TypeTXT, "NOERROR wild"},
 		{"a name below has none", "x._acme-challenge.mail.example.com.", dns.TypeTXT, "NXDOMAIN SOA"},
 		{"another host has none", "_acme-challenge.api.example.com.", dns.TypeTXT, "NXDOMAIN SOA"},
+		{"the name above exists", "DEEP.hollow.example.com.", dns.TypeA, "NOERROR SOA"},
+		{"and has nothing", "deep.hollow.example.com.", dns.TypeANY, "NOERROR SOA"},
+		{"the next one above too", "hollow.example.com.", dns.TypeTXT, "NOERROR SOA"},
+		{"one beside it does not", "eep.hollow.example.com.", dns.TypeA, "NXDOMAIN SOA"},
+		{"nor one below", "x.deep.hollow.example.com.", dns.TypeA, "NXDOMAIN SOA"},
+		{"a wildcard goes on to answer above", "a.wild.example.com.", dns.TypeTXT, "NOERROR wild"},
 		{"a delegation is the child's", "_acme-challenge.lab.example.com.", dns.TypeTXT, "NOERROR NS NS"},
 	} {
 		if got := sayOf(t, s, nil, test.name, test.qtype); got != test.want {
@@ -106,15 +116,17 @@ func TestChallengesAreAnswered(t *testing.T) {
 		}
 	}
 	later := s.Plan.Publish(s, zones.Inputs{Health: s.Health, Control: s.Control}, zones.Change{}, now.Add(time.Hour))
-	if got := sayOf(t, later, nil, "_acme-challenge.mail.example.com.", dns.TypeTXT); got != "NXDOMAIN SOA" {
-		t.Errorf("after their end they are answered %s", got)
+	for _, name := range []string{"_acme-challenge.mail.example.com.", "deep.hollow.example.com."} {
+		if got := sayOf(t, later, nil, name, dns.TypeTXT); got != "NXDOMAIN SOA" {
+			t.Errorf("after their end %s is answered %s", name, got)
+		}
 	}
 	if !s.Expires().Equal(now.Add(time.Hour)) || !later.Expires().IsZero() {
 		t.Errorf("Expires = %v, then %v, want their end, then none", s.Expires(), later.Expires())
 	}
 }
 
-// TestChallengesAreSigned looks at what a denial says of a name with a challenge: it has TXT and nothing else.
+// TestChallengesAreSigned looks at what a denial says of a name with a challenge: it has TXT and nothing else. Those above have nothing.
 func TestChallengesAreSigned(t *testing.T) {
 	s := challenged(t)
 	for i := range s.Plan.World.Zones {
@@ -123,27 +135,76 @@ func TestChallengesAreSigned(t *testing.T) {
 		}
 	}
 	for _, test := range []struct {
+		name  string
 		qtype uint16
 		want  string
 	}{
-		{dns.TypeTXT, "NOERROR one two RRSIG"},
-		{dns.TypeA, "NOERROR SOA RRSIG has-TXT has-RRSIG has-NSEC RRSIG"},
-		{dns.TypeNSEC, "NOERROR has-TXT has-RRSIG has-NSEC RRSIG"},
-		{dns.TypeRRSIG, "NOERROR RRSIG"},
+		{"_acme-challenge.mail.example.com.", dns.TypeTXT, "NOERROR one two RRSIG"},
+		{"_acme-challenge.mail.example.com.", dns.TypeA, "NOERROR SOA RRSIG has-TXT has-RRSIG has-NSEC RRSIG"},
+		{"_acme-challenge.mail.example.com.", dns.TypeNSEC, "NOERROR has-TXT has-RRSIG has-NSEC RRSIG"},
+		{"_acme-challenge.mail.example.com.", dns.TypeRRSIG, "NOERROR RRSIG"},
+		{"deep.hollow.example.com.", dns.TypeA, "NOERROR SOA RRSIG has-RRSIG has-NSEC RRSIG"},
+		{"deep.hollow.example.com.", dns.TypeNSEC, "NOERROR has-RRSIG has-NSEC RRSIG"},
+		{"hollow.example.com.", dns.TypeTXT, "NOERROR SOA RRSIG has-RRSIG has-NSEC RRSIG"},
+		{"eep.hollow.example.com.", dns.TypeA, "NOERROR SOA RRSIG has-RRSIG has-NSEC has-NXNAME RRSIG"},
 	} {
-		if got := sayOf(t, s, stamp{}, "_acme-challenge.mail.example.com.", test.qtype); got != test.want {
-			t.Errorf("%s = %s, want %s", dns.TypeToString[test.qtype], got, test.want)
+		if got := sayOf(t, s, stamp{}, test.name, test.qtype); got != test.want {
+			t.Errorf("%s %s = %s, want %s", test.name, dns.TypeToString[test.qtype], got, test.want)
 		}
 	}
 }
 
 // TestExplainKnowsChallenges compares what is explained with what is answered.
 func TestExplainKnowsChallenges(t *testing.T) {
-	e, err := challenged(t).Explain(zones.Question{Name: "_acme-challenge.mail.example.com.", Type: dns.TypeTXT, Client: zones.Client{Source: european}})
+	s := challenged(t)
+	for _, name := range []string{"_acme-challenge.mail.example.com.", "deep.hollow.example.com.", "hollow.example.com.", "x.hollow.example.com.", "a.wild.example.com."} {
+		for _, qtype := range []uint16{dns.TypeTXT, dns.TypeMX, dns.TypeANY} {
+			e, err := s.Explain(zones.Question{Name: name, Type: qtype, Client: zones.Client{Source: european}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, _ := wire.Answer(nil, s, nil, &wire.Request{Query: asked(t, name, qtype), Source: european, Limit: wire.MaxMessage})
+			var m dns.Msg
+			if err := m.Unpack(answer); err != nil {
+				t.Fatal(err)
+			}
+			records := []string{dns.RcodeToString[m.Rcode]}
+			for _, rr := range m.Answer {
+				records = append(records, strings.ReplaceAll(rr.String(), "\t", " "))
+			}
+			if got, want := append([]string{e.RCode}, e.Answer...), records; !slices.Equal(got, want) {
+				t.Errorf("%s %s: explained as %s, answered %s", name, dns.TypeToString[qtype], got, want)
+			}
+		}
+	}
+}
+
+// TestChallengeOfAZoneThatComes has another plan say which names lie between a challenge and the apex of its zone.
+func TestChallengeOfAZoneThatComes(t *testing.T) {
+	s := challenged(t)
+	world, err := zones.Parse(zones.FileMap{
+		"w.yaml": []byte("zones: {hollow.example.com: {file: zone}, example.com: {file: zone}}\n"),
+		"zone":   []byte("@ 300 SOA ns admin 1 7200 900 432000 60\n@ 300 NS ns.example.net.\n"),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := strings.Join(e.Answer, ", "); got != `_acme-challenge.mail.example.com. 5 IN TXT "one", _acme-challenge.mail.example.com. 5 IN TXT "two"` {
-		t.Errorf("Explain = %s", got)
+	var places geo.Builder
+	plan, err := world.Compile(places.Build(), rtt.New().Orders())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := plan.Publish(s, zones.Inputs{Health: s.Health, Control: s.Control}, zones.Change{}, now)
+	for _, test := range []struct {
+		name  string
+		qtype uint16
+		want  string
+	}{
+		{"deep.hollow.example.com.", dns.TypeA, "NOERROR SOA"},
+		{"hollow.example.com.", dns.TypeDS, "NXDOMAIN SOA"}, // the zone above has nothing there, nor a challenge below
+	} {
+		if got := sayOf(t, next, nil, test.name, test.qtype); got != test.want {
+			t.Errorf("%s %s = %s, want %s", test.name, dns.TypeToString[test.qtype], got, test.want)
+		}
 	}
 }

@@ -65,6 +65,7 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //	has a DNAME above the name        that, a CNAME, …         the target's          yes
 //	has a challenge at the name       its TXT records          SOA if none asked     yes
 //	is for reports at the name        thanks for a report      SOA if it is none     yes
+//	has but a challenge below it      -                        SOA                   yes
 //	does not have the name            NXDOMAIN                 SOA                   yes
 //	has the type there                the records              -                     yes
 //	has a pool with the type there    what the pick falls on   -                     yes
@@ -119,7 +120,7 @@ func (a *answer) follow(o owner) {
 		}
 		a.authoritative = true
 		if !m.Name.Exists() {
-			if reports := a.snapshot.Plan.Reports; reports != nil && reports.Lead(a.zone, o.name) {
+			if a.leads(o.name) {
 				a.apart(o, nil)
 			} else {
 				a.deny(o, m)
@@ -137,6 +138,12 @@ func (a *answer) follow(o owner) {
 		}
 		o = next
 	}
+}
+
+// leads reports whether a name that the zone does not have exists since others that the snapshot knows of lie below it.
+func (a *answer) leads(name []byte) bool {
+	reports := a.snapshot.Plan.Reports
+	return reports != nil && reports.Lead(a.zone, name) || a.snapshot.LeadsToChallenge(name)
 }
 
 // answerAt answers from a name that exists, or that a DNAME redirects. If that is by a CNAME that is to be followed, it returns
