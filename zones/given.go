@@ -21,6 +21,9 @@ const maxDefaults = 8
 // Defaults reports whether the zone goes out as its default answers.
 func (z *Zone) Defaults() bool { return z.Transfer != nil && z.Transfer.Defaults && len(z.Steer) > 0 }
 
+// FileDigest tells the files apart that the zone's records may be from.
+func (z *Zone) FileDigest() uint64 { return uint64(z.digest) }
+
 // contents says what is in the zones that go out as their default answers: a digest of all that these follow from, but for how the
 // controls start, which the definitions say themselves.
 func (w *World) contents() (contents []control.Content) {

@@ -2,12 +2,14 @@
 // are signed, whole and with a chain of denials, and those that are steered, as their default answers.
 //
 // It knows no peers, sends nothing and reads no clock. Always holds: the same world, keys, generation and day make the same version with
-// the same serial on every node, and what changes a version changes its serial.
+// the same serial on every node, and a version that follows another has another serial. What changes a version changes its serial, but
+// for one thing that is its owner's to see to: the file of a zone that is not steered may change without a new serial. A node that has a
+// version by then says so and keeps it until the serial rises, on the zone's next day at the latest; one that starts before that makes the
+// new version, with the serial that others have for the old.
 package outgoing
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -38,6 +40,7 @@ var (
 	ErrClock     = errors.New("this node's clock is not fit to sign by")
 	ErrNotAgreed = errors.New("what this node has of it is not what the voters agreed on: a reload at one of them brings it to all")
 	ErrTooLarge  = errors.New("too large to go out")
+	ErrSerial    = errors.New("zone file changed without a new serial: others keep what they have until the serial rises, as it does each day")
 )
 
 // errStopped ends a work that more has ended.
@@ -115,7 +118,7 @@ func (s *Source) Make(before *Version, more func() bool) (*Version, error) {
 	if n := s.Zone.Static.Count; n > maxRecords {
 		return nil, fmt.Errorf("%w: %d records, at most %d", ErrTooLarge, n, maxRecords)
 	}
-	v := &Version{apex: s.Zone.Apex, serial: serial, file: s.Zone.Static.Serial}
+	v := &Version{apex: s.Zone.Apex, serial: serial, file: s.Zone.Static.Serial, digest: s.Zone.FileDigest()}
 	emit := func(set dnssec.Set) error {
 		if !more() {
 			return errStopped
@@ -170,13 +173,15 @@ func publicKeys(s *dnssec.KeySet) (keys []byte) {
 }
 
 // Due reports whether a version with a serial is to follow one: not if that goes back while the zone file has not changed, for then it is
-// the clock that went back, or a generation that is behind.
-func (v *Version) Due(serial uint32, z *zones.Zone) bool {
+// the clock that went back, or a generation that is behind. The error is ErrSerial if none is to follow though the file is another one.
+func (v *Version) Due(serial uint32, z *zones.Zone) (bool, error) {
 	switch {
 	case v == nil:
-		return true
-	case v.file == z.Static.Serial:
-		return cmp.Compare(int32(serial-v.serial), 0) > 0 // RFC 1982, section 3.2
+		return true, nil
+	case int32(serial-v.serial) > 0, serial != v.serial && v.file != z.Static.Serial: // RFC 1982, section 3.2
+		return true, nil
+	case v.digest != z.FileDigest():
+		return false, ErrSerial
 	}
-	return serial != v.serial
+	return false, nil
 }

@@ -294,21 +294,29 @@ func TestDue(t *testing.T) {
 	s := source(t, plan, "signed.example.", begin)
 	v := made(t, s, nil)
 	other := planOf(t, worldText, strings.Replace(zoneText, "2026030101", "7", 1))
+	edited := source(t, planOf(t, worldText, strings.Replace(zoneText, "192.0.2.53", "192.0.2.99", 1)), "signed.example.", begin).Zone
+	again := source(t, planOf(t, worldText, zoneText), "signed.example.", begin).Zone
 	for _, tt := range []struct {
 		name   string
 		before *Version
 		serial uint32
 		zone   *zones.Zone
 		want   bool
+		err    error
 	}{
-		{"the first", nil, v.serial, s.Zone, true},
-		{"the same", v, v.serial, s.Zone, false},
-		{"a later one", v, v.serial + 1, s.Zone, true},
-		{"the clock went back", v, v.serial - 100, s.Zone, false},
-		{"the file went back", v, v.serial - 100, source(t, other, "signed.example.", begin).Zone, true},
+		{"the first", nil, v.serial, s.Zone, true, nil},
+		{"the same", v, v.serial, s.Zone, false, nil},
+		{"the same, read again", v, v.serial, again, false, nil},
+		{"a later one", v, v.serial + 1, s.Zone, true, nil},
+		{"the clock went back", v, v.serial - 100, s.Zone, false, nil},
+		{"the file went back", v, v.serial - 100, source(t, other, "signed.example.", begin).Zone, true, nil},
+		{"the file changed and its serial did not", v, v.serial, edited, false, ErrSerial},
+		{"the file changed and the day", v, v.serial + 100, edited, true, nil},
+		{"the file changed and the clock went back", v, v.serial - 100, edited, false, ErrSerial},
+		{"the file has another serial, which the keys make up for", v, v.serial, source(t, other, "signed.example.", begin).Zone, false, ErrSerial},
 	} {
-		if got := tt.before.Due(tt.serial, tt.zone); got != tt.want {
-			t.Errorf("%s: Due(%d) = %v, want %v", tt.name, tt.serial, got, tt.want)
+		if got, err := tt.before.Due(tt.serial, tt.zone); got != tt.want || err != tt.err {
+			t.Errorf("%s: Due(%d) = %v, %v, want %v, %v", tt.name, tt.serial, got, err, tt.want, tt.err)
 		}
 	}
 }

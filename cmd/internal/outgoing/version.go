@@ -25,6 +25,7 @@ type Version struct {
 	apex   string
 	serial uint32
 	file   uint32 // serial of the zone file
+	digest uint64 // of the zone file
 	keys   []byte // public ones that signed it
 	chunks [][]byte
 	owner  []byte // of the last set, while it is made

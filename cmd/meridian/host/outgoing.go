@@ -86,8 +86,11 @@ func (t *transfers) renewAll(ctx context.Context, s *zones.Snapshot, b basis) (w
 		wanted[z.Apex] = true
 		source := outgoing.Source{Plan: s.Plan, Zone: z, Control: s.Control, Keys: keys[z.Apex], Now: t.now(), Fit: t.host.clockFit()}
 		serial, err := source.Serial()
-		before := t.version(z.Apex)
-		if err == nil && !before.Due(serial, z) {
+		before, due := t.version(z.Apex), false
+		if err == nil {
+			due, err = before.Due(serial, z)
+		}
+		if err == nil && !due {
 			continue
 		}
 		started := time.Now()

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/cmd/internal/outgoing"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/health"
@@ -130,6 +132,22 @@ zones:
 	if serial() != before+2001 {
 		t.Errorf("after a change of the file the serial is %d, want %d", serial(), before+2001)
 	}
+
+	// Without a new serial it does not, and that is said; the next day's version has it.
+	write(t, filepath.Join(first.World, "given.zone"), fmt.Sprintf(givenZone, 2, 3))
+	primary.Reload()
+	eventually(t, "the change in an answer", func() bool { return lookUp(t, at, "www.given.example.", dns.TypeA) == "NOERROR 192.0.2.3" })
+	s := primary.snapshot.Load()
+	why := primary.transfers.renewAll(t.Context(), s, basis{s.Plan.World, s.Control, primary.given.Load()})
+	if err := why["given.example."]; !errors.Is(err, outgoing.ErrSerial) {
+		t.Errorf("changed without a new serial, it does not go out anew for: %v, want %v", err, outgoing.ErrSerial)
+	}
+	if whole := fmt.Sprint(wholeOf(at, "given.example.")); serial() != before+2001 || !strings.Contains(whole, "192.0.2.2") {
+		t.Errorf("changed without a new serial it goes out with %d:\n%s\nwant %d, and what it was", serial(), whole, before+2001)
+	}
+	offset.Store(int64(21 * 24 * time.Hour))
+	primary.lookAtKeys()
+	eventually(t, "the change, a day later", func() bool { return lookUp(t, copied, "www.given.example.", dns.TypeA) == "NOERROR 192.0.2.3" })
 }
 
 // A steered zone goes out as its default answers: with the serial of the generation, and for each change another one.
