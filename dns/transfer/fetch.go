@@ -30,7 +30,7 @@ type refresh struct {
 	apex    string
 	file    string   // of the copy
 	soa     *dns.SOA // of the copy; nil without one
-	keys    map[string]Key
+	setup   *Setup
 }
 
 // errSilent is all that can be said where no primary was tried.
@@ -155,6 +155,10 @@ func (r *refresh) connect(ctx context.Context, p Primary) (*connection, error) {
 	if !r.service.secondaries.reachable(p.Address, time.Now()) {
 		return nil, errSilent
 	}
+	key, err := r.setup.key(p.Key)
+	if err != nil {
+		return nil, err
+	}
 	dialing, cancel := context.WithTimeout(ctx, dialTime)
 	defer cancel()
 	conn, err := r.service.config.Dial(dialing, "tcp", p.Address.String())
@@ -170,7 +174,7 @@ func (r *refresh) connect(ctx context.Context, p Primary) (*connection, error) {
 		}
 	}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	return &connection{conn, r.keys[p.Key], r.service.config.Limits.Idle, stop}, nil
+	return &connection{conn, key, r.service.config.Limits.Idle, stop}, nil
 }
 
 // secure speaks TLS 1.3 and agrees that it carries DNS (RFC 9103, sections 7.1 and 7.2).

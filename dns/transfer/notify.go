@@ -90,22 +90,27 @@ func (s *Service) sendNotice(apex string, t Target) error {
 	if soa := soaOf(zone); soa != nil {
 		m.Answer = []dns.RR{soa} // the hint of RFC 1996, section 3.7
 	}
+	var last error
 	wait := noticeWait
 	for range noticeTries {
-		if err = s.tryNotice(m.Copy(), t, wait); err == nil || s.context.Err() != nil {
+		key, err := s.setup.Load().key(t.Key)
+		if err != nil {
 			return err
+		}
+		if last = s.tryNotice(m.Copy(), t, key, wait); last == nil || s.context.Err() != nil {
+			return last
 		}
 		wait *= 2
 	}
-	return err
+	return last
 }
 
-// tryNotice sends a notice once and waits for its answer.
-func (s *Service) tryNotice(m *dns.Msg, t Target, wait time.Duration) error {
+// tryNotice sends a notice once, signed if there is a key, and waits for its answer.
+func (s *Service) tryNotice(m *dns.Msg, t Target, key Key, wait time.Duration) error {
 	ctx, cancel := context.WithTimeout(s.context, wait)
 	defer cancel()
 	m.Id = uint16(rand.Uint32())
-	packed, signature, err := signQuery(m, s.setup.Load().keys[t.Key], time.Now())
+	packed, signature, err := signQuery(m, key, time.Now())
 	if err != nil {
 		return err
 	}

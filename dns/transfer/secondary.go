@@ -314,7 +314,7 @@ func (ss *secondaries) refresh(z *secondaryZone, primaries []Primary) {
 	}
 	ctx, cancel := context.WithTimeout(s.context, s.config.Limits.InTime)
 	defer cancel()
-	r := &refresh{service: s, apex: z.apex, file: s.copyFile(z.apex), soa: z.soa, keys: s.setup.Load().keys}
+	r := &refresh{service: s, apex: z.apex, file: s.copyFile(z.apex), soa: z.soa, setup: s.setup.Load()}
 	soa, changed, err := r.run(ctx, primaries)
 	if s.context.Err() != nil {
 		return

@@ -229,6 +229,16 @@ func (c *checker) updates(where, apex string, u Updates) Updates {
 	return compiled
 }
 
+// key returns a key by its canonical name, the zero Key by an empty one. Who still asks for one that a newer setup has
+// not must not go on unsigned.
+func (s *Setup) key(name string) (Key, error) {
+	k, ok := s.keys[name]
+	if name != "" && !ok {
+		return Key{}, fmt.Errorf("key %s is not there any more", name)
+	}
+	return k, nil
+}
+
 // permits reports whether a policy gives a zone to who signed by the key (empty: nobody) and comes from an address.
 func (p *Policy) permits(key string, from netip.Addr, xot bool) bool {
 	if p.XoT && !xot {

@@ -1,7 +1,12 @@
 package transfer
 
 import (
+	"context"
+	"errors"
+	"net"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -76,5 +81,26 @@ func TestPermits(t *testing.T) {
 		if got := test.policy.permits(test.key, test.from, test.xot); got != test.want {
 			t.Errorf("%s: %v", test.why, got)
 		}
+	}
+}
+
+// What is to be signed by a key that the setup in force has not is not sent at all, where unsigned would do for the other.
+func TestKeyGone(t *testing.T) {
+	zone := zoneOf(t, "shop.example.", 7)
+	var dialed atomic.Int32
+	s := open(t, Config{Zones: shelfOf(zone).find, Dial: func(context.Context, string, string) (net.Conn, error) {
+		dialed.Add(1)
+		return nil, errors.New("unreachable")
+	}})
+	r := &refresh{service: s, apex: zone.apex, file: s.copyFile(zone.apex), setup: s.setup.Load()}
+	const want = "key gone. is not there any more"
+	if _, _, err := r.run(t.Context(), []Primary{{Address: loopbackPort, Key: "gone."}}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("a refresh ends with %v, want %q", err, want)
+	}
+	if err := s.sendNotice(zone.apex, Target{Address: loopbackPort, Key: "gone."}); err == nil || err.Error() != want {
+		t.Errorf("a notice ends with %v, want %q", err, want)
+	}
+	if n := dialed.Load(); n > 0 {
+		t.Errorf("%d connections", n)
 	}
 }
