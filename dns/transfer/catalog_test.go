@@ -179,14 +179,14 @@ func TestCatalog(t *testing.T) {
 	apply(t, s, setup())
 	list("cat.example.", "2", "a.zones.CAT 0 IN PTR one.example.", "c.zones.CAT 0 IN PTR two.example.", "group.c.zones.CAT 0 IN TXT nowhere")
 	apply(t, s, setup())
-	s.secondaries.notified("cat.example.", netip.Addr{})
+	s.secondaries.notified("cat.example.", netip.Addr{}, nil)
 	wait("dropped two.example.") // another label is another zone
 	within(t, "member c", func() bool { return member("two.example.") == "c" })
 	if _, err := os.Stat(s.copyFile("two.example.")); !os.IsNotExist(err) {
 		t.Errorf("the zone that was replaced has a copy (%v)", err)
 	}
 	list("cat.example.", "2")
-	s.secondaries.notified("cat.example.", netip.Addr{})
+	s.secondaries.notified("cat.example.", netip.Addr{}, nil)
 	wait("dropped one.example.", "dropped two.example.")
 	if _, err := os.Stat(s.copyFile("one.example.")); err != nil {
 		t.Errorf("the copy of a dropped zone is gone at once: %v", err)

@@ -159,9 +159,19 @@ func (x *exchange) notify() {
 		x.finish(dns.RcodeRefused, "not a primary of the zone")
 	default:
 		x.service.metrics.notice("in", "ok")
-		x.service.secondaries.notified(apex, from)
+		x.service.secondaries.notified(apex, from, x.hint(apex))
 		m := x.reply()
 		m.Authoritative = true
 		x.send(m)
 	}
+}
+
+// hint returns the SOA record that a notice says the zone has now; nil without one.
+func (x *exchange) hint(apex string) *dns.SOA {
+	for _, rr := range x.query.Answer {
+		if soa, ok := rr.(*dns.SOA); ok && soa.Hdr.Rdlength > 0 && dns.CanonicalName(soa.Hdr.Name) == apex {
+			return soa
+		}
+	}
+	return nil
 }

@@ -14,6 +14,8 @@ const (
 	mostTimer  = 28 * 24 * time.Hour
 	firstRetry = 5 * time.Second // doubled each time, while there is no copy yet
 	mostRetry  = 10 * time.Minute
+
+	noticeEvery = 5 * time.Second // a zone is refreshed at most because of notices, which anybody can forge
 )
 
 // A secondaryZone is what is known of one zone. Its secondaries own it.
@@ -27,7 +29,9 @@ type secondaryZone struct {
 	failures  int       // in a row
 	told      bool      // of them
 	running   bool      // a refresh, or it stands in line for one
-	again     bool      // notified since that began
+	failed    time.Time // when the latest refresh did that had a primary to ask
+	noticed   time.Time // when the latest began that a notice asked for
+	again     bool      // notified since the one that runs began
 	prefer    netip.Addr
 
 	next  time.Time // when something is due: a refresh, or the end of the copy
@@ -67,6 +71,28 @@ func (z *secondaryZone) failedAt(now time.Time) {
 	}
 	z.failures++
 	z.next = z.due(now.Add(spread(wait, 0.75)))
+}
+
+// news reports whether a notice may tell of more than the copy has, by the serial that it hints at, if any (RFC 1996,
+// section 3.7). What is expired is worth a try in any case.
+func (z *secondaryZone) news(hint *dns.SOA) bool {
+	return hint == nil || z.soa == nil || z.expired || newer(hint.Serial, z.soa.Serial)
+}
+
+// noticedAt plans the refresh that a notice asks for: soon, but neither so often that notices are a burden, nor before a
+// primary that failed had its rest, and never later than it is planned already.
+func (z *secondaryZone) noticedAt(now time.Time) time.Time {
+	at := z.noticed.Add(noticeEvery)
+	if rested := z.failed.Add(unreachable); z.failures > 0 && rested.After(at) {
+		at = rested
+	}
+	switch {
+	case at.Before(now):
+		at = now
+	case at.After(z.next):
+		at = z.next
+	}
+	return at
 }
 
 // due returns when something is to be done: at the time of the next refresh, or when the copy ends before.

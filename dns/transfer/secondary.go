@@ -177,18 +177,18 @@ func (ss *secondaries) primaries(apex string) (primaries []Primary, ok bool) {
 	return z.want.Primaries, true
 }
 
-// notified has a zone refreshed at once, first from the primary that said so.
-func (ss *secondaries) notified(apex string, from netip.Addr) {
+// notified has a zone refreshed soon, first from the primary that said so, unless it hints at what the copy has.
+func (ss *secondaries) notified(apex string, from netip.Addr, hint *dns.SOA) {
 	ss.Lock()
 	defer ss.Unlock()
 	z := ss.zones[apex]
 	switch {
-	case z == nil:
+	case z == nil || !z.news(hint):
 	case z.running:
 		z.again, z.prefer = true, from
 	default:
 		z.prefer = from
-		ss.agenda.set(z, time.Now())
+		ss.agenda.set(z, z.noticedAt(time.Now()))
 		ss.nudge()
 	}
 }
@@ -285,6 +285,9 @@ func (ss *secondaries) work() {
 		z := ss.line[0]
 		ss.line = ss.line[1:]
 		primaries := preferred(z.want.Primaries, z.prefer)
+		if z.prefer.IsValid() {
+			z.noticed = time.Now()
+		}
 		z.again, z.prefer = false, netip.Addr{}
 		ss.Unlock()
 		ss.refresh(z, primaries)
@@ -343,6 +346,9 @@ func (ss *secondaries) finished(z *secondaryZone, soa *dns.SOA, changed bool, er
 	before, failures, told := z.expired, z.failures, z.told
 	tell := err != nil && !told && err != errSilent
 	z.told = err != nil && (told || tell)
+	if err != nil && err != errSilent {
+		z.failed = now
+	}
 	if err != nil {
 		z.failedAt(now)
 	} else {
@@ -350,7 +356,7 @@ func (ss *secondaries) finished(z *secondaryZone, soa *dns.SOA, changed bool, er
 	}
 	z.running = false
 	if z.again {
-		z.next = now
+		z.next = z.noticedAt(now)
 	}
 	ss.agenda.set(z, z.next)
 	member, keep := z.want.member, err == nil && (changed || z.stale(now))

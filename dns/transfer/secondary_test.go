@@ -241,7 +241,10 @@ func TestSecondaryStartsFromDisk(t *testing.T) {
 		t.Errorf("told %q of a copy of another zone", got)
 	}
 	s.secondaries.silent(address, time.Now().Add(-time.Hour))
-	s.secondaries.notified("shop.example.", address.Addr())
+	s.secondaries.Lock()
+	s.secondaries.zones["shop.example."].failed = time.Time{} // long ago
+	s.secondaries.Unlock()
+	s.secondaries.notified("shop.example.", address.Addr(), nil)
 	for got := range events {
 		if got == "loaded shop.example." {
 			break
