@@ -27,7 +27,7 @@ const (
 // A refresh is one attempt to have the newest version of a zone.
 type refresh struct {
 	service *Service
-	apex    string
+	zone    *secondaryZone
 	file    string   // of the copy
 	soa     *dns.SOA // of the copy; nil without one
 	setup   *Setup
@@ -69,7 +69,7 @@ func (r *refresh) from(ctx context.Context, p Primary) (*dns.SOA, error) {
 		return nil, err
 	}
 	defer func() { c.Close() }()
-	soa, err := c.serial(r.apex)
+	soa, err := c.serial(r.zone.apex)
 	switch {
 	case err != nil:
 		r.service.metrics.in("soa", "failed")
@@ -101,9 +101,9 @@ func (r *refresh) from(ctx context.Context, p Primary) (*dns.SOA, error) {
 
 // transfer replaces the copy by what a primary sends.
 func (r *refresh) transfer(c *connection, ixfr bool) (soa *dns.SOA, err error) {
-	err = replaceFile(r.file, func(f *os.File) error {
+	temporary, err := successor(r.file, func(f *os.File) error {
 		w := newCopyWriter(f, r.service.config.Limits)
-		in := &incoming{apex: r.apex, ixfr: ixfr, record: w.record, limits: r.service.config.Limits}
+		in := &incoming{apex: r.zone.apex, ixfr: ixfr, record: w.record, limits: r.service.config.Limits}
 		if ixfr {
 			in.serial = r.soa.Serial
 		}
@@ -127,6 +127,9 @@ func (r *refresh) transfer(c *connection, ixfr bool) (soa *dns.SOA, err error) {
 		}
 		return w.out.Flush()
 	})
+	if err == nil {
+		err = r.service.secondaries.replace(r.zone, temporary, r.file)
+	}
 	kind := "AXFR"
 	if ixfr {
 		kind = "IXFR"

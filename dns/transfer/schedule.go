@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"container/heap"
+	"context"
 	"net/netip"
 	"time"
 
@@ -22,6 +23,8 @@ const (
 type secondaryZone struct {
 	apex      string
 	want      wantedZone
+	context   context.Context // ends when it is none of ours any more
+	end       context.CancelFunc
 	soa       *dns.SOA  // of the copy; nil without one
 	refreshed time.Time // when a primary was last known to have no newer version
 	kept      time.Time // which of these times is on disk

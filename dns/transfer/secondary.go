@@ -83,6 +83,7 @@ func (ss *secondaries) fit(want map[string]wantedZone) (fresh bool) {
 			continue
 		}
 		gone = append(gone, z)
+		z.end()
 		ss.agenda.set(z, time.Time{})
 		delete(ss.zones, apex)
 	}
@@ -128,6 +129,7 @@ func (ss *secondaries) drop(z *secondaryZone, replaced bool) {
 func (ss *secondaries) join(apex string, w wantedZone) (fresh bool) {
 	s, now := ss.service, time.Now()
 	z := &secondaryZone{apex: apex, want: w, index: -1}
+	z.context, z.end = context.WithCancel(s.context)
 	file := s.copyFile(apex)
 	state, err := readState(file)
 	if err == nil && state.Member != w.member {
@@ -273,6 +275,17 @@ func (ss *secondaries) current(z *secondaryZone) bool {
 	return ss.zones[z.apex] == z
 }
 
+// replace puts a new copy of a zone in its place, unless the zone was dropped meanwhile: another one of its name may have
+// a copy there by now.
+func (ss *secondaries) replace(z *secondaryZone, temporary, file string) error {
+	ss.calling.Lock() // no zone comes or goes meanwhile
+	defer ss.calling.Unlock()
+	if !ss.current(z) {
+		return errors.Join(errors.New("the zone was dropped"), os.Remove(temporary))
+	}
+	return succeed(temporary, file)
+}
+
 // work refreshes the zones in line until there is none.
 func (ss *secondaries) work() {
 	for {
@@ -315,9 +328,9 @@ func (ss *secondaries) refresh(z *secondaryZone, primaries []Primary) {
 	if !ss.current(z) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(s.context, s.config.Limits.InTime)
+	ctx, cancel := context.WithTimeout(z.context, s.config.Limits.InTime)
 	defer cancel()
-	r := &refresh{service: s, apex: z.apex, file: s.copyFile(z.apex), soa: z.soa, setup: s.setup.Load()}
+	r := &refresh{service: s, zone: z, file: s.copyFile(z.apex), soa: z.soa, setup: s.setup.Load()}
 	soa, changed, err := r.run(ctx, primaries)
 	if s.context.Err() != nil {
 		return

@@ -92,7 +92,7 @@ func TestKeyGone(t *testing.T) {
 		dialed.Add(1)
 		return nil, errors.New("unreachable")
 	}})
-	r := &refresh{service: s, apex: zone.apex, file: s.copyFile(zone.apex), setup: s.setup.Load()}
+	r := &refresh{service: s, zone: &secondaryZone{apex: zone.apex}, file: s.copyFile(zone.apex), setup: s.setup.Load()}
 	const want = "key gone. is not there any more"
 	if _, _, err := r.run(t.Context(), []Primary{{Address: loopbackPort, Key: "gone."}}); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("a refresh ends with %v, want %q", err, want)
