@@ -238,6 +238,63 @@ func TestJournalLimits(t *testing.T) {
 	}
 }
 
+// A zone that went and comes again may be another one with the same serials: nobody gets differences of the life before.
+func TestJournalOfAnotherLife(t *testing.T) {
+	policy := Policy{Allow: []Grant{{Prefix: loopback}}}
+	setup := func(apexes ...string) Setup {
+		policies := map[string]Policy{"stays.example.": policy}
+		for _, apex := range apexes {
+			policies[apex] = policy
+		}
+		return Setup{Primary: policies}
+	}
+	version := func(apex string, serial uint32, life string) *textZone {
+		return zoneOf(t, apex, serial, append(manyRecords(20), fmt.Sprintf("%s.%s 60 IN A 192.0.2.%d", life, apex, serial))...)
+	}
+	open := func() *Service {
+		s := open(t, Config{})
+		apply(t, s, setup("shop.example."))
+		for _, apex := range []string{"shop.example.", "stays.example."} {
+			s.Changed(nil, version(apex, 5, "first"))
+			s.Changed(version(apex, 5, "first"), version(apex, 6, "first"))
+			s.Changed(version(apex, 6, "first"), version(apex, 7, "first"))
+		}
+		return s
+	}
+	for _, test := range []struct {
+		why     string
+		between func(s *Service)
+		serial  uint32 // with which it comes again
+	}{
+		{"with a serial on the way", func(*Service) {}, 6},
+		{"after a setup without it", func(s *Service) { apply(t, s, setup()) }, 7},
+		{"after a setup in which nobody may have it", func(s *Service) {
+			none := setup()
+			none.Primary["shop.example."] = Policy{Notify: []Target{{Address: loopbackPort}}}
+			apply(t, s, none)
+		}, 7},
+	} {
+		s := open()
+		if _, ok := s.journals.since(version("shop.example.", 7, "first"), 5); !ok {
+			t.Fatal("the first life has no journal")
+		}
+		whole := s.journals.size
+		test.between(s)
+		apply(t, s, setup("shop.example."))
+		again := version("shop.example.", test.serial, "second")
+		s.Changed(nil, again)
+		if entries, ok := s.journals.since(again, 5); ok {
+			t.Errorf("%s: %d differences of the first life", test.why, len(entries))
+		}
+		if _, err := os.Stat(s.journals.file("shop.example.")); !os.IsNotExist(err) {
+			t.Errorf("%s: the journal is still on disk (%v)", test.why, err)
+		}
+		if _, ok := s.journals.since(version("stays.example.", 7, "first"), 5); !ok || s.journals.size >= whole || s.journals.size <= 0 {
+			t.Errorf("%s: the other zone's journal is kept: %v; %d bytes of %d", test.why, ok, s.journals.size, whole)
+		}
+	}
+}
+
 func lateRecords(n int) []string {
 	var records []string
 	for i := range n {

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,31 +60,63 @@ func (js *journals) since(zone Zone, serial uint32) (entries []entry, ok bool) {
 	return j.entries[first : last+1], true
 }
 
-// load reads the journal of a zone from disk, if its last version is the one given.
+// load reads the journal of a zone from disk, if its last version is the one given. Any other is of another life of the
+// zone: of that nothing stays, in memory or on disk.
 func (js *journals) load(zone Zone) error {
-	name := js.file(zone.Apex())
-	file, err := os.ReadFile(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	header, packed, _ := bytes.Cut(file, []byte("\n"))
-	if string(header) != journalHeaderOf(packed) {
-		return fmt.Errorf("%s: header %.60q does not fit the content", name, header)
-	}
-	entries, err := parseEntries(packed)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if len(entries) == 0 || entries[len(entries)-1].to != zone.Serial() {
-		return nil
+	j, err := js.read(zone.Apex())
+	if err != nil || len(j.entries) == 0 || j.entries[len(j.entries)-1].to != zone.Serial() {
+		return errors.Join(err, js.forget(zone.Apex()))
 	}
 	js.Lock()
 	defer js.Unlock()
-	js.put(zone.Apex(), &journal{entries, len(packed)})
+	js.put(zone.Apex(), j)
 	return nil
+}
+
+// read returns the journal that is on disk, an empty one without.
+func (js *journals) read(apex string) (*journal, error) {
+	name := js.file(apex)
+	file, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &journal{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	header, packed, _ := bytes.Cut(file, []byte("\n"))
+	if string(header) != journalHeaderOf(packed) {
+		return nil, fmt.Errorf("%s: header %.60q does not fit the content", name, header)
+	}
+	entries, err := parseEntries(packed)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return &journal{entries, len(packed)}, nil
+}
+
+// forget throws the journal of a zone away.
+func (js *journals) forget(apex string) error {
+	js.Lock()
+	defer js.Unlock()
+	if j := js.zones[apex]; j != nil {
+		js.size -= j.size
+		delete(js.zones, apex)
+	}
+	return js.write(apex, &journal{})
+}
+
+// retain throws away the journals of zones that nobody may have any more.
+func (js *journals) retain(policies map[string]Policy) error {
+	js.Lock()
+	apexes := slices.Collect(maps.Keys(js.zones))
+	js.Unlock()
+	var errs []error
+	for _, apex := range apexes {
+		if len(policies[apex].Allow) == 0 {
+			errs = append(errs, js.forget(apex))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // extend adds a difference to the journal of a zone, or begins it anew without, where there is none: from nil. It drops

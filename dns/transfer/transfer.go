@@ -216,6 +216,9 @@ func (s *Service) Apply(setup *Setup) error {
 		return err
 	}
 	s.setup.Store(compiled)
+	if err := s.journals.retain(compiled.Primary); err != nil {
+		s.config.Logger.Warn("journals not removed", "err", err)
+	}
 	s.catalogs.configure(compiled.Catalogs)
 	s.refit()
 	return nil
