@@ -90,9 +90,13 @@ func (x *exchange) allowed() (zone Zone, rcode int, why string) {
 // serial answers a signed query for an SOA record, which secondaries and senders of updates want signed in turn. At a
 // name that is no apex there is none, and the answer says which zone the name is in.
 func (x *exchange) serial() {
-	soa := x.service.config.SOA(x.apex())
-	if soa == nil {
+	soa, err := x.service.config.SOA(x.apex())
+	switch {
+	case errors.Is(err, ErrNoZone):
 		x.finish(dns.RcodeNotAuth, "")
+		return
+	case err != nil: // as without a signature: a client goes on to another nameserver, and comes back
+		x.finish(dns.RcodeServerFailure, "the zone is not loaded")
 		return
 	}
 	m := x.reply()

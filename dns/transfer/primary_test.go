@@ -33,6 +33,8 @@ func receive(t *testing.T, address netip.AddrPort, query *dns.Msg, secrets map[s
 
 func axfr(apex string) *dns.Msg { return new(dns.Msg).SetAxfr(apex) }
 
+func soaQuery(name string) *dns.Msg { return new(dns.Msg).SetQuestion(name, dns.TypeSOA) }
+
 func ixfr(apex string, serial uint32) *dns.Msg {
 	return new(dns.Msg).SetIxfr(apex, serial, "ns1."+apex, "hostmaster."+apex)
 }
@@ -214,6 +216,8 @@ func TestRefusals(t *testing.T) {
 		tsig  int // error in the TSIG record; -1: no record
 		ede   int // code of the extended error; -1: none
 	}{
+		{"the serial of a zone that is not ours", soaQuery("other.example."), signed(key, now), secretOf(key), "tcp", dns.RcodeNotAuth, 0, -1},
+		{"the serial of a zone that is not loaded", soaQuery("empty.example."), signed(key, now), secretOf(key), "tcp", dns.RcodeServerFailure, 0, 0},
 		{"not our zone", axfr("other.example."), nil, nil, "tcp", dns.RcodeNotAuth, -1, -1},
 		{"below a zone of ours", axfr("www.shop.example."), nil, nil, "tcp", dns.RcodeNotAuth, -1, -1},
 		{"nobody is allowed by default", axfr("bare.example."), nil, nil, "tcp", dns.RcodeRefused, -1, 18},

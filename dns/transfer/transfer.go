@@ -39,7 +39,7 @@ type Zone interface {
 	Records(yield func(dns.RR) bool)
 }
 
-// What Config.Zones says of a zone that it does not return; any other error is answered with SERVFAIL.
+// What Config.Zones and Config.SOA say of a zone that they do not return; any other error is answered with SERVFAIL.
 var (
 	ErrNoZone  = errors.New("not a zone of this node")
 	ErrRefused = errors.New("not given out") // such as a steered zone: a copy would not steer
@@ -50,7 +50,7 @@ var (
 type Config struct {
 	Dir     string                                // journals and copies of zones are kept here
 	Zones   func(apex string) (Zone, error)       // the version in force; errors are ErrNoZone, ErrRefused or others, wrapped or not
-	SOA     func(name string) *dns.SOA            // a copy of that of the zone that a name is in, steered or not; nil outside all zones
+	SOA     func(name string) (*dns.SOA, error)   // a copy of that of the zone that a name is in, steered or not; errors as of Zones
 	Own     func(apex string) bool                // a zone of the node's own, which no catalog may take
 	Loaded  func(apex, file string)               // a secondary zone has a good copy in file, from the disk or newly transferred
 	Expired func(apex string)                     // a secondary zone was not refreshed for so long that its copy is no longer good

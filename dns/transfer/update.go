@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
@@ -254,8 +255,12 @@ func (x *exchange) changes() ([]Change, verdict) {
 	apex, config := x.apex(), &x.service.config
 	updates, ok := x.setup.Updates[apex]
 	if !ok || config.Change == nil || config.Known == nil {
-		if soa := config.SOA(apex); soa == nil || dns.CanonicalName(soa.Hdr.Name) != apex {
+		soa, err := config.SOA(apex)
+		switch {
+		case errors.Is(err, ErrNoZone) || err == nil && dns.CanonicalName(soa.Hdr.Name) != apex:
 			return nil, verdict{dns.RcodeNotAuth, ""}
+		case err != nil:
+			return nil, verdict{dns.RcodeServerFailure, "the zone is not loaded"}
 		}
 		return nil, verdict{dns.RcodeRefused, "no updates in this zone, or no voters to keep them"}
 	}

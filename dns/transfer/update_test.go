@@ -211,7 +211,14 @@ func updateSetup(key, other Key) Setup {
 func TestUpdateMessages(t *testing.T) {
 	key, other := keyOfTest(t, "peer", "hmac-sha256"), keyOfTest(t, "other", "hmac-sha256")
 	b := &board{values: map[string][]TXT{}}
-	s := open(t, Config{Zones: shelfOf(zoneOf(t, "shop.example.", 7), zoneOf(t, "bare.example.", 1)).find, Known: b.known, Change: b.change})
+	zones := shelfOf(zoneOf(t, "shop.example.", 7), zoneOf(t, "bare.example.", 1))
+	find := func(apex string) (Zone, error) {
+		if apex == "empty.example." {
+			return nil, errors.New("not loaded")
+		}
+		return zones.find(apex)
+	}
+	s := open(t, Config{Zones: find, Known: b.known, Change: b.change})
 	apply(t, s, updateSetup(key, other))
 	address, _ := front(t, s, nil)
 	add := func(zone, name string) *dns.Msg {
@@ -233,6 +240,8 @@ func TestUpdateMessages(t *testing.T) {
 		{"by a key that may not", add("shop.example.", wwwChallenge), &other, nil, dns.RcodeRefused},
 		{"a zone without updates", add("bare.example.", "_acme-challenge.bare.example."), &key, nil, dns.RcodeRefused},
 		{"a zone that is not ours", add("other.example.", "_acme-challenge.other.example."), &key, nil, dns.RcodeNotAuth},
+		{"below a zone", add("www.bare.example.", "_acme-challenge.www.bare.example."), &key, nil, dns.RcodeNotAuth},
+		{"a zone that is not loaded", add("empty.example.", "_acme-challenge.empty.example."), &key, nil, dns.RcodeServerFailure},
 		{"a zone section of another type", wrongType, &key, nil, dns.RcodeFormatError},
 		{"not every nameserver confirms", add("shop.example.", apiChallenge), &key, errors.New("two of three"), dns.RcodeServerFailure},
 	} {

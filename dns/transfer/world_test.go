@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -110,13 +111,16 @@ func open(t testing.TB, c Config) *Service {
 		c.Zones = shelfOf().find
 	}
 	if c.SOA == nil {
-		c.SOA = func(name string) *dns.SOA {
+		c.SOA = func(name string) (*dns.SOA, error) {
 			for at, end := 0, false; !end; at, end = dns.NextLabel(name, at) {
-				if zone, err := c.Zones(name[at:]); err == nil {
-					return soaOf(zone)
+				switch zone, err := c.Zones(name[at:]); {
+				case err == nil:
+					return soaOf(zone), nil
+				case !errors.Is(err, ErrNoZone):
+					return nil, err
 				}
 			}
-			return nil
+			return nil, ErrNoZone
 		}
 	}
 	if c.Logger == nil {
@@ -244,7 +248,7 @@ func answer(s *Service, query Query) {
 	reply := new(dns.Msg).SetReply(m)
 	reply.Authoritative = true
 	name := dns.CanonicalName(m.Question[0].Name)
-	if soa := s.config.SOA(name); soa != nil && m.Question[0].Qtype == dns.TypeSOA {
+	if soa, err := s.config.SOA(name); err == nil && m.Question[0].Qtype == dns.TypeSOA {
 		reply.Answer = []dns.RR{soa}
 	}
 	packed, err := reply.Pack()

@@ -175,18 +175,25 @@ func zoneOf(world *zones.World, apex string) *zones.Zone {
 	return &world.Zones[i]
 }
 
-func (t *transfers) soa(name string) *dns.SOA {
+func (t *transfers) soa(name string) (*dns.SOA, error) {
 	z, _ := t.around(name)
-	if z == nil || z.Zone == nil {
-		return nil
+	if z == nil {
+		return nil, transfer.ErrNoZone
+	}
+	if z.Zone == nil {
+		return nil, errNotLoaded
 	}
 	set, _ := z.Find([]byte(z.Apex)).Name.Set(dns.TypeSOA)
 	rrs, err := set.RRs(z.Origin)
-	if err != nil || len(rrs) == 0 {
-		return nil
+	if err != nil {
+		return nil, err
 	}
-	soa, _ := rrs[0].(*dns.SOA)
-	return soa
+	for _, rr := range rrs {
+		if soa, ok := rr.(*dns.SOA); ok {
+			return soa, nil
+		}
+	}
+	return nil, fmt.Errorf("zone %s has no SOA record", z.Apex)
 }
 
 func (t *transfers) own(apex string) bool {

@@ -156,6 +156,13 @@ zones:
 	if got := lookUp(t, at, "www.lost.example.", dns.TypeA); got != "SERVFAIL" {
 		t.Errorf("a zone that was never copied is answered %s, want SERVFAIL", got)
 	}
+	for name, want := range map[string]int{"lost.example.": dns.RcodeServerFailure, "www.lost.example.": dns.RcodeServerFailure, "nowhere.example.": dns.RcodeNotAuth} {
+		m := new(dns.Msg).SetQuestion(name, dns.TypeSOA).SetTsig(peerKey, dns.HmacSHA256, 300, time.Now().Unix())
+		client := &dns.Client{TsigSecret: map[string]string{peerKey: peerSecret}}
+		if answer, _, err := client.Exchange(m, at.String()); answer == nil || answer.Rcode != want || answer.IsTsig() == nil {
+			t.Errorf("a signed SOA query for %s is answered %v, %v, want %s, signed", name, answer, err, dns.RcodeToString[want])
+		}
+	}
 
 	write(t, filepath.Join(first.World, "transfer.yaml"), fmt.Sprintf(world, fmt.Sprintf("{address: %q, key: peer.example}", at)))
 	write(t, filepath.Join(first.World, "given.zone"), fmt.Sprintf(givenZone, 2, 2))
