@@ -7,13 +7,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
-	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -89,7 +87,7 @@ func (c checkCommand) Run() error {
 	if !info.IsDir() {
 		return c.checkNode()
 	}
-	return c.checkWorld(c.Path, "")
+	return c.checkWorld()
 }
 
 func (c checkCommand) checkNode() error {
@@ -101,35 +99,45 @@ func (c checkCommand) checkNode() error {
 	if err != nil {
 		return mistakes(err)
 	}
-	if err := host.Check(*cfg); err != nil {
-		return fmt.Errorf("%s: %w", c.Path, err)
+	cfg.Geo = append(c.Geo, cfg.Geo...)
+	plan, wrong := host.Check(*cfg)
+	for _, err := range wrong {
+		var problems zones.Problems
+		if errors.As(err, &problems) && err.Error() == problems.Error() { // of the world, whose files it names
+			fmt.Fprintln(os.Stderr, problems)
+			continue
+		}
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(os.Stderr, "%s: %s\n", c.Path, line)
+		}
 	}
-	c.Geo = append(c.Geo, cfg.Geo...)
-	if err := c.checkWorld(cfg.World, cfg.Region); err != nil {
-		return err
+	if len(wrong) > 0 {
+		return errSaid
 	}
+	tellWorld(cfg.World, plan)
 	fmt.Printf("%s: good: node %s in %s with roles %s\n", c.Path, cfg.Name, cfg.Region, strings.Join(cfg.Roles.Names(), ", "))
 	return nil
 }
 
-// checkWorld checks a world, and that it has a region, if one is given.
-func (c checkCommand) checkWorld(dir string, region geo.RegionID) error {
+func (c checkCommand) checkWorld() error {
 	table, err := mmdb.Load(c.Geo)
 	if err != nil {
 		return err
 	}
-	plan, err := host.Load(dir, table)
+	plan, err := host.Load(c.Path, table)
 	if err != nil {
 		return mistakes(err)
 	}
+	tellWorld(c.Path, plan)
+	return nil
+}
+
+// tellWorld prints the warnings about a good world, and what is in it.
+func tellWorld(dir string, plan *zones.Plan) {
 	for _, w := range plan.World.Warnings {
 		fmt.Println("warning:", w)
 	}
 	w := plan.World
-	if region != "" && !slices.ContainsFunc(w.Regions, func(r zones.Region) bool { return r.ID == region }) {
-		return fmt.Errorf("%s: region %q of the node is not one of the world's", dir, region)
-	}
 	fmt.Printf("%s: good: %d regions, %d zones, %d pools, %d checks of %d targets\n",
 		dir, len(w.Regions), len(w.Zones), len(w.Pools), len(w.Checks), len(plan.Targets))
-	return nil
 }

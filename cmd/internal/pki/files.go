@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,7 +22,7 @@ func LoadCA(certFile, keyFile string) (*CA, error) {
 	}
 	keyPEM, err := readKey(keyFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pki: %w", err)
 	}
 	ca, err := ParseCA(certPEM, keyPEM)
 	if err != nil {
@@ -30,23 +31,26 @@ func LoadCA(certFile, keyFile string) (*CA, error) {
 	return ca, nil
 }
 
-// LoadNode reads a node's certificate and key, and the certificate of the authority.
+// LoadNode reads a node's certificate and key, and the certificate of the authority. The error names every file that can't be
+// read, and the key of node.yaml that says it.
 func LoadNode(certFile, keyFile, caFile string) (*Node, error) {
-	certPEM, err := os.ReadFile(certFile)
-	if err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
+	var errs []error
+	read := func(key, file string, read func(string) ([]byte, error)) []byte {
+		text, err := read(file)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("keys.%s: %w", key, err))
+		}
+		return text
 	}
-	keyPEM, err := readKey(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	caPEM, err := os.ReadFile(caFile)
-	if err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
+	certPEM := read("certificate", certFile, os.ReadFile)
+	keyPEM := read("key", keyFile, readKey)
+	caPEM := read("ca", caFile, os.ReadFile)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	n, err := NewNode(certPEM, keyPEM, caPEM)
 	if err != nil {
-		return nil, fmt.Errorf("pki: %s, %s, %s: %w", certFile, keyFile, caFile, err)
+		return nil, fmt.Errorf("keys.certificate %s, keys.key %s, keys.ca %s: %w", certFile, keyFile, caFile, err)
 	}
 	return n, nil
 }
@@ -86,19 +90,19 @@ func writeNew(file string, text []byte, mode fs.FileMode) error {
 func readKey(file string) ([]byte, error) {
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
+		return nil, err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("pki: %s: mode %04o lets others at the key, want %04o", file, mode, keyMode)
+		return nil, fmt.Errorf("%s: mode %04o lets others at the key, want %04o", file, mode, keyMode)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, 4096)) // a PKCS #8 Ed25519 key is 119 bytes of PEM
 	if err != nil {
-		return nil, fmt.Errorf("pki: %w", err)
+		return nil, err
 	}
 	return text, nil
 }

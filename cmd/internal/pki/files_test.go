@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -72,7 +73,7 @@ func TestKeyModes(t *testing.T) {
 			}
 			want := ""
 			if !test.ok {
-				want = fmt.Sprintf("pki: %s: mode %04o lets others at the key, want 0600", file("use1.key"), test.mode)
+				want = fmt.Sprintf("keys.key: %s: mode %04o lets others at the key, want 0600", file("use1.key"), test.mode)
 			}
 			if _, err := LoadNode(file("use1.crt"), file("use1.key"), file("ca.crt")); text(err) != want {
 				t.Errorf("LoadNode = %v, want %q", err, want)
@@ -127,14 +128,16 @@ func TestLoadNodeRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			want := fmt.Sprintf("pki: %s, %s, %s: %s", file(test.cert), file(test.key), file(test.ca), test.err)
+			want := fmt.Sprintf("keys.certificate %s, keys.key %s, keys.ca %s: %s", file(test.cert), file(test.key), file(test.ca), test.err)
 			if _, err := LoadNode(file(test.cert), file(test.key), file(test.ca)); text(err) != want {
 				t.Errorf("LoadNode = %v, want %q", err, want)
 			}
 		})
 	}
-	if _, err := LoadNode(file("none.crt"), file("use1.key"), file("ca.crt")); text(err) != "pki: open "+file("none.crt")+": no such file or directory" {
-		t.Errorf("LoadNode of a file that is not there = %v", err)
+	want := strings.ReplaceAll("keys.certificate: open FILE: no such file or directory\nkeys.key: open FILE: no such file or directory\nkeys.ca: open FILE: no such file or directory",
+		"FILE", file("none"))
+	if _, err := LoadNode(file("none"), file("none"), file("none")); text(err) != want {
+		t.Errorf("LoadNode of files that are not there = %v, want %s", err, want)
 	}
 }
 

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -141,12 +142,9 @@ func same(a, b [2]fs.FileInfo) bool {
 }
 
 func readCertificate(files nodefile.TLS) (*tls.Certificate, error) {
-	certificatePEM, err := readFile(files.Certificate, 0o777)
-	if err != nil {
-		return nil, err
-	}
-	keyPEM, err := readFile(files.Key, 0o700)
-	if err != nil {
+	certificatePEM, noCertificate := readFile(files.Certificate, 0o777)
+	keyPEM, noKey := readFile(files.Key, 0o700)
+	if err := errors.Join(noCertificate, noKey); err != nil {
 		return nil, err
 	}
 	c, err := tls.X509KeyPair(certificatePEM, keyPEM)

@@ -200,7 +200,7 @@ func (h *Host) identify() error {
 	}
 	id := identity.Identity()
 	if id.Name != h.cfg.Name || id.Region != h.cfg.Region || id.Roles != h.cfg.Roles {
-		return fmt.Errorf("%s: certificate is for %s in %s with roles %v, the node is %s in %s with roles %v",
+		return fmt.Errorf("keys.certificate: %s: certificate is for %s in %s with roles %v, the node is %s in %s with roles %v",
 			h.cfg.Certificate, id.Name, id.Region, id.Roles.Names(), h.cfg.Name, h.cfg.Region, h.cfg.Roles.Names())
 	}
 	h.identity = identity
@@ -226,20 +226,19 @@ func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 	return h.compiler.first()
 }
 
-// canServe says why a good world is none for this node.
+// canServe says everything by which a good world is none for this node.
 func (h *Host) canServe(plan *zones.Plan) error {
 	var have []string
 	for _, r := range plan.World.Regions {
-		if r.ID == h.cfg.Region {
-			_, err := route.New(plan.World.Gateway)
-			if err == nil {
-				_, err = transferSetup(&h.cfg, plan.World)
-			}
-			return err
-		}
 		have = append(have, string(r.ID))
 	}
-	return fmt.Errorf("region %q of this node is not one of the world's (have %s)", h.cfg.Region, strings.Join(have, ", "))
+	var region error
+	if !slices.Contains(have, string(h.cfg.Region)) {
+		region = fmt.Errorf("region %q of this node is not one of the world's (have %s)", h.cfg.Region, strings.Join(have, ", "))
+	}
+	_, routes := route.New(plan.World.Gateway)
+	_, transfers := transferSetup(&h.cfg, plan.World)
+	return errors.Join(region, routes, transfers)
 }
 
 func (h *Host) compiled(plan *zones.Plan, reloaded bool) {

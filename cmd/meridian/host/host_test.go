@@ -108,26 +108,26 @@ func TestStartThatFailsLeavesNothingOpen(t *testing.T) {
 		{"certificate of another node", func(t *testing.T, n *nodefile.Node) {
 			issue(t, filepath.Join(dir(n), "keys"), pki.Identity{Name: "eu-west", Region: "eu-west", Roles: health.RoleDNS})
 			n.Certificate, n.Key = filepath.Join(dir(n), "keys/eu-west.crt"), filepath.Join(dir(n), "keys/eu-west.key")
-		}, "DIR/keys/eu-west.crt: certificate is for eu-west in eu-west with roles [dns], the node is us-east in us-east with roles [dns probe gateway control]"},
+		}, "keys.certificate: DIR/keys/eu-west.crt: certificate is for eu-west in eu-west with roles [dns], the node is us-east in us-east with roles [dns probe gateway control]"},
 		{"certificate with fewer roles", func(t *testing.T, n *nodefile.Node) { n.Roles = health.RoleDNS },
-			"DIR/keys/us-east.crt: certificate is for us-east in us-east with roles [dns probe gateway control], the node is us-east in us-east with roles [dns]"},
+			"keys.certificate: DIR/keys/us-east.crt: certificate is for us-east in us-east with roles [dns probe gateway control], the node is us-east in us-east with roles [dns]"},
 		{"certificate of another authority", func(t *testing.T, n *nodefile.Node) {
 			if err := keys.Init(filepath.Join(dir(n), "other"), "other"); err != nil {
 				t.Fatal(err)
 			}
 			n.CA = filepath.Join(dir(n), "other", keys.CACertificate)
-		}, "pki: DIR/keys/us-east.crt, DIR/keys/us-east.key, DIR/other/ca.crt: x509: certificate signed by unknown authority"},
+		}, "keys.certificate DIR/keys/us-east.crt, keys.key DIR/keys/us-east.key, keys.ca DIR/other/ca.crt: x509: certificate signed by unknown authority"},
 		{"no certificate", func(t *testing.T, n *nodefile.Node) { n.Certificate += ".no" },
-			"pki: open DIR/keys/us-east.crt.no: no such file or directory"},
+			"keys.certificate: open DIR/keys/us-east.crt.no: no such file or directory"},
 		{"key that others can read", func(t *testing.T, n *nodefile.Node) { loosen(t, n.Key) },
-			"pki: DIR/keys/us-east.key: mode 0640 lets others at the key, want 0600"},
+			"keys.key: DIR/keys/us-east.key: mode 0640 lets others at the key, want 0600"},
 		{"gossip key that others can read", func(t *testing.T, n *nodefile.Node) { loosen(t, n.GossipKey) },
-			"gossip key DIR/keys/gossip.key: mode 0640 lets others read it, want 0600"},
+			"keys.gossip: DIR/keys/gossip.key: mode 0640 lets others read it, want 0600"},
 		{"gossip key too short", func(t *testing.T, n *nodefile.Node) {
 			write(t, n.GossipKey, hex.EncodeToString(make([]byte, 31)))
-		}, "gossip key DIR/keys/gossip.key: want 64 hexadecimal digits"},
+		}, "keys.gossip: DIR/keys/gossip.key: want 64 hexadecimal digits"},
 		{"no gossip key", func(t *testing.T, n *nodefile.Node) { n.GossipKey += ".no" },
-			"gossip key: stat DIR/keys/gossip.key.no: no such file or directory"},
+			"keys.gossip: stat DIR/keys/gossip.key.no: no such file or directory"},
 		{"data directory is a file", func(t *testing.T, n *nodefile.Node) { write(t, n.Data, "") },
 			"data directory: mkdir DIR/data: not a directory"},
 		{"no world", func(t *testing.T, n *nodefile.Node) { n.World += ".no" },
@@ -145,6 +145,8 @@ func TestStartThatFailsLeavesNothingOpen(t *testing.T) {
 			"dns: listen PORT: address already in use; another server has it: stop that one, or choose another address or port (config key listen.dot)"},
 		{"no certificate for clients", func(_ *testing.T, n *nodefile.Node) { n.TLS.Certificate += ".no" },
 			"tls: open DIR/keys/us-east.crt.no: no such file or directory"},
+		{"no directory of DNSSEC keys", func(_ *testing.T, n *nodefile.Node) { n.Nameserver.Keys = filepath.Join(dir(n), "nokeys") },
+			"dns.keys: open DIR/nokeys: no such file or directory"},
 		{"port of the gateway in use", func(_ *testing.T, n *nodefile.Node) { n.Gateway = append(n.Gateway, at) },
 			"listen.gateway PORT: address already in use (end the process that has it, or change listen.gateway in the node's file)"},
 		{"port of the mesh in use", func(_ *testing.T, n *nodefile.Node) { n.Gossip = at },

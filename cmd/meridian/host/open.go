@@ -159,34 +159,22 @@ func (h *Host) openMesh() error {
 	return err
 }
 
-// Check reads what a start would read of keys and certificates, and says what is wrong with them.
-func Check(cfg nodefile.Node) error {
-	h := Host{cfg: cfg}
-	if err := h.identify(); err != nil {
-		return err
-	}
-	if _, err := readKey(cfg.GossipKey); err != nil {
-		return err
-	}
-	return checkCertificate(cfg.TLS)
-}
-
 // readKey reads the key of the mesh: 64 hexadecimal digits in a file that only its owner reads.
 func readKey(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err != nil {
-		return nil, fmt.Errorf("gossip key: %w", err)
+		return nil, fmt.Errorf("keys.gossip: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("gossip key %s: mode %04o lets others read it, want 0600", file, mode)
+		return nil, fmt.Errorf("keys.gossip: %s: mode %04o lets others read it, want 0600", file, mode)
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("gossip key: %w", err)
+		return nil, fmt.Errorf("keys.gossip: %w", err)
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) != 32 {
-		return nil, fmt.Errorf("gossip key %s: want 64 hexadecimal digits", file)
+		return nil, fmt.Errorf("keys.gossip: %s: want 64 hexadecimal digits", file)
 	}
 	return key, nil
 }

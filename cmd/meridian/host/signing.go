@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/meridian-gslb/meridian/cmd/meridian/zonekeys"
 	"github.com/meridian-gslb/meridian/dns/dnssec"
 	"github.com/meridian-gslb/meridian/dns/signer"
 	"github.com/meridian-gslb/meridian/health/control"
@@ -18,6 +17,9 @@ const keysEvery = 15 * time.Second
 
 // openSigning makes the signer of the zones with the key dnssec. It has no keys yet.
 func (h *Host) openSigning() error {
+	if err := checkKeyDirectory(&h.cfg); err != nil {
+		return err
+	}
 	var err error
 	h.signer, err = signer.New(signer.Config{Registerer: h.registry, Logger: h.log})
 	if err != nil {
@@ -221,21 +223,16 @@ func asNewAsLeader(s *control.State, status replica.Status) bool {
 
 // keysOf returns the keys of a zone in this node's own directory, or else those of the cluster; nil: there are none.
 func (h *Host) keysOf(z *zones.Zone, now time.Time) (set *dnssec.KeySet, own bool, err error) {
-	if dir := h.cfg.Nameserver.Keys; dir != "" {
-		if set, err = zonekeys.ForServer(dir, z.Apex, now); err != nil {
-			return nil, true, err
-		}
+	if set, err = h.ownKeys(z, now); err != nil || set != nil {
+		return set, true, err
 	}
-	own = set != nil
-	if !own {
-		if set, err = h.clusterKeys(z.Apex); err != nil || set == nil || !set.Signed() {
-			return set, false, err
-		}
+	if set, err = h.clusterKeys(z.Apex); err == nil {
+		err = fitsWorld(set, z)
 	}
-	if got := dnssec.AlgorithmName(set.Published[0].Algorithm); got != string(z.Sign) {
-		return nil, own, fmt.Errorf("its keys are of algorithm %s, the world says %s", got, z.Sign)
+	if err != nil {
+		return nil, false, err
 	}
-	return set, own, nil
+	return set, false, nil
 }
 
 func tags(keys []*dnssec.Key) []uint16 {

@@ -298,17 +298,11 @@ func transferSetup(cfg *nodefile.Node, world *zones.World) (*transfer.Setup, err
 	if !cfg.Roles.Has(health.RoleDNS) {
 		return setup, nil
 	}
+	var err error
+	if setup.Keys, err = tsigKeys(cfg); err != nil {
+		return nil, err
+	}
 	var errs []error
-	for _, file := range cfg.Nameserver.TSIGKeys {
-		keys, err := transfer.LoadKeys(file)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("dns.tsig_keys: %w", err))
-		}
-		setup.Keys = append(setup.Keys, keys...)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
 	from := func(primaries []zones.Primary) transfer.Secondary {
 		var s transfer.Secondary
 		for _, p := range primaries {
