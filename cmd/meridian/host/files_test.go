@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,59 @@ func TestReloadOfOneZone(t *testing.T) {
 	fresh, err := loadWorld(d, nil, func() {})
 	if err != nil || fresh.Zones[0].Static != nil || fresh.Zones[1].Static == nil {
 		t.Errorf("the same without a world before: %v, zone %v, want no data of that zone only", err, fresh.Zones[0].Static)
+	}
+}
+
+// A damaged pack is found once after a start, as long as there is a good world to write in its place.
+func TestDamagedPack(t *testing.T) {
+	d := worldDir(t)
+	world, err := loadWorld(d, nil, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := func(at int) func([]byte) string {
+		return func(whole []byte) string {
+			copy(whole[at:], "XXXX")
+			return string(whole)
+		}
+	}
+	const told = "last good world is written anew"
+	for _, tt := range []struct {
+		name   string
+		damage func(whole []byte) string
+		want   string
+	}{
+		{"whole", func(whole []byte) string { return string(whole) }, ""},
+		{"in a file", flipped(200), told},
+		{"in the digest", flipped(20), told},
+		{"cut", func(whole []byte) string { return string(whole[:100]) }, told},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			data, log := t.TempDir(), new(lockedLog)
+			c := &compiler{dir: d, data: data, world: world, log: slog.New(slog.NewTextHandler(log, nil))}
+			c.keep()
+			whole, err := os.ReadFile(filepath.Join(data, packName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := log.take(); got != "" {
+				t.Errorf("the first pack is told of: %s", got)
+			}
+			write(t, filepath.Join(data, packName), tt.damage(slices.Clone(whole)))
+			c.sound = false // it starts again
+			c.keep()
+			if got := log.take(); !strings.Contains(got, tt.want) || got != "" && tt.want == "" {
+				t.Errorf("log %q, want %q", got, tt.want)
+			}
+			if err := checkPack(data); err != nil {
+				t.Errorf("the pack is left damaged: %v", err)
+			}
+			write(t, filepath.Join(data, packName), flipped(200)(slices.Clone(whole)))
+			c.keep()
+			if err := checkPack(data); err == nil {
+				t.Error("the pack is read again though it was found whole")
+			}
+		})
 	}
 }
 

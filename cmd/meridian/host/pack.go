@@ -147,17 +147,36 @@ func openPack(dir string) (*pack, error) {
 		return nil, err
 	}
 	p := &pack{file: f, at: make(map[string]span)}
-	if err := p.index(); err != nil {
+	if err := readPack(f, func(name string, at span) {
+		p.at[name] = at
+		p.names = append(p.names, name)
+	}); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("%s: %w", f.Name(), err)
+		return nil, err
 	}
 	slices.Sort(p.names)
 	return p, nil
 }
 
-// index reads the whole file once, to find what is in it and whether it is sound.
-func (p *pack) index() error {
-	r := &summed{r: bufio.NewReaderSize(p.file, 256<<10), sum: crc32.New(castagnoli)}
+// checkPack says whether the pack in a directory is sound, with errors as openPack has them. It remembers nothing of what it reads.
+func checkPack(dir string) error {
+	f, err := os.Open(filepath.Join(dir, packName))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return readPack(f, func(string, span) {})
+}
+
+// readPack reads the whole file once, to tell of what is in it and to find whether it is sound.
+func readPack(f *os.File, found func(name string, at span)) error {
+	if err := readSound(&summed{r: bufio.NewReaderSize(f, 256<<10), sum: crc32.New(castagnoli)}, found); err != nil {
+		return fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	return nil
+}
+
+func readSound(r *summed, found func(name string, at span)) error {
 	header := make([]byte, len(fmt.Sprintf(packHeader, 0)))
 	var digest health.Hash64
 	if _, err := io.ReadFull(r, header); err != nil {
@@ -182,8 +201,7 @@ func (p *pack) index() error {
 		if _, err := io.ReadFull(r, text); err != nil {
 			return errDamaged
 		}
-		p.at[string(text)] = span{r.read, size}
-		p.names = append(p.names, string(text))
+		found(string(text), span{r.read, size})
 		if _, err := io.CopyN(io.Discard, r, size); err != nil {
 			return errDamaged
 		}

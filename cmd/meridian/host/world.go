@@ -41,6 +41,7 @@ type compiler struct {
 	seen   uint64 // its fingerprint
 	orders *rtt.Orders
 	world  *zones.World // as last compiled
+	sound  bool         // the pack was found whole since the start, or written
 
 	copies func() []zones.Copy // of zones of others; nil: none
 	copied chan struct{}       // they are others
@@ -122,7 +123,7 @@ func (c *compiler) first() (*zones.Plan, error) {
 		c.log.Error("world has mistakes, serving the last good one", "err", err)
 		c.metrics.reload(false)
 		c.failed(err)
-		c.world = last.World
+		c.world, c.sound = last.World, true
 		return last, nil
 	}
 	return plan, err
@@ -218,14 +219,27 @@ func (c *compiler) copiesChanged() {
 	}
 }
 
-// keep packs a good world for a start at which the directory has mistakes.
+// keep packs a good world for a start at which the directory has mistakes. What was packed before this start may be damaged by
+// now, so that is read once.
 func (c *compiler) keep() {
-	if len(c.world.Refused) > 0 || packDigest(c.data) == c.world.Digest {
+	if len(c.world.Refused) > 0 {
+		return
+	}
+	if !c.sound {
+		err := checkPack(c.data)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			c.log.Warn("last good world is written anew", "err", err)
+		}
+		c.sound = err == nil
+	}
+	if c.sound && packDigest(c.data) == c.world.Digest {
 		return
 	}
 	if err := writePack(c.data, c.dir, c.world); err != nil {
 		c.log.Error("last good world not kept", "err", err)
+		return
 	}
+	c.sound = true
 }
 
 // run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
