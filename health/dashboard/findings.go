@@ -59,7 +59,7 @@ const (
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           nodes differ for a minute · a voter that does not vote
-//	warning    a configuration refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
+//	warning    a configuration or a zone file refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds
 //	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
 func find(c scene, differing map[disagreement]time.Time) []finding {
@@ -93,7 +93,7 @@ func (f *findings) snapshot(c scene) {
 		if len(mistakes) > 1 {
 			more = fmt.Sprintf(" (and %d more)", len(mistakes)-1)
 		}
-		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "The configuration on disk is refused, an older one is in force: %s%s", mistakes[0], more)
+		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "%s: %s%s", r.extent(), mistakes[0], more)
 	}
 	if c.snapshot == nil {
 		f.add(levelCritical, 0, kindSnapshot, string(c.node.Name), c.node.Started, "Node %s answers nothing: no configuration is compiled yet", c.node.Name)
@@ -108,6 +108,24 @@ func (f *findings) snapshot(c scene) {
 		default:
 			f.add(levelCritical, 1, kindPool, name, time.Time{}, "Pool %s %s", name, rungWords[rung])
 		}
+	}
+}
+
+// mostFiles bounds how many zone files a finding names.
+const mostFiles = 3
+
+// extent says what is refused, and what is in force.
+func (r *Refusal) extent() string {
+	switch n := len(r.Zones); {
+	case n == 0:
+		return "The configuration on disk is refused, an older one is in force"
+	case n == 1:
+		return fmt.Sprintf("Zone file %s is refused and its zone stays as it was, all else on disk is in force", r.Zones[0])
+	case n <= mostFiles:
+		return fmt.Sprintf("Zone files %s are refused and their zones stay as they were, all else on disk is in force", strings.Join(r.Zones, ", "))
+	default:
+		return fmt.Sprintf("Zone files %s and %d more are refused and their zones stay as they were, all else on disk is in force",
+			strings.Join(r.Zones[:mostFiles], ", "), n-mostFiles)
 	}
 }
 

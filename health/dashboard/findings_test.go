@@ -54,6 +54,10 @@ func switches(on bool, names ...control.ControlID) func(*fake) {
 	}
 }
 
+func refuses(text string, zones ...string) func(*fake) {
+	return func(f *fake) { f.change(func(n *NodeInfo) { n.Refused = &Refusal{Text: text, Zones: zones} }) }
+}
+
 func TestFindings(t *testing.T) {
 	const well = "All 6 checks up, all 3 nodes agree"
 	synctest.Test(t, func(t *testing.T) {
@@ -85,6 +89,15 @@ func TestFindings(t *testing.T) {
 			{"no quorum", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Quorum = false }) },
 				"No quorum of voters: controls stay as they are and can't be changed", "warning"},
 			{"a quorum", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Quorum = true }) }, well, ""},
+			{"a configuration is refused", 0, refuses("a.yaml:1: x\nb.yaml:2: y\n"),
+				"The configuration on disk is refused, an older one is in force: a.yaml:1: x (and 1 more)", "warning"},
+			{"a zone file is", 0, refuses("a.zone:1: x", "a.zone"),
+				"Zone file a.zone is refused and its zone stays as it was, all else on disk is in force: a.zone:1: x", "warning"},
+			{"three are", 0, refuses("a.zone:1: x\nb.zone:1: y\nc.zone:1: z", "a.zone", "b.zone", "c.zone"),
+				"Zone files a.zone, b.zone, c.zone are refused and their zones stay as they were, all else on disk is in force: a.zone:1: x (and 2 more)", "warning"},
+			{"many are", 0, refuses("a.zone:1: x", "a.zone", "b.zone", "c.zone", "d.zone", "e.zone"),
+				"Zone files a.zone, b.zone, c.zone and 2 more are refused and their zones stay as they were, all else on disk is in force: a.zone:1: x", "warning"},
+			{"it is mended", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Refused = nil }) }, well, ""},
 			{"not ready", 0, peer("eu1", func(p *Peer) { p.Ready = false }), well + ". Node eu1 in eu-west does not answer queries yet", "notice"},
 			{"ready", 0, peer("eu1", func(p *Peer) { p.Ready = true }), well, ""},
 			{"nodes differ, as they do while news travels", 0, func(f *fake) { f.skew = true }, well, ""},

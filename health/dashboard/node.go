@@ -18,14 +18,15 @@ type NodeInfo struct {
 	Quorum   bool              `json:"quorum"`             // the voters can decide, as far as the node knows
 	Dropped  map[string]uint64 `json:"dropped,omitempty"`  // messages refused, by reason
 	Abstains string            `json:"abstains,omitempty"` // why this voter does not vote; empty: it does, or is none
-	Refused  *Refusal          `json:"refused,omitempty"`  // nil: the configuration on disk is the one in force
+	Refused  *Refusal          `json:"refused,omitempty"`  // nil: the configuration on disk is in force
 	Peers    []Peer            `json:"-"`                  // ordered by name, this node included; shown by themselves
 }
 
-// A Refusal says that the configuration on disk was not taken.
+// A Refusal says that the configuration on disk was not taken, or not all of it.
 type Refusal struct {
 	Since time.Time `json:"since"`
-	Text  string    `json:"text"` // every mistake, one a line
+	Text  string    `json:"text"`            // every mistake, one a line
+	Zones []string  `json:"zones,omitempty"` // zone files, sorted, if they alone are refused and the rest is in force
 }
 
 // A Peer is what the node knows of one node of the mesh, itself included.

@@ -88,7 +88,7 @@ type Host struct {
 	onEvents func([]health.Event)
 	world    atomic.Pointer[zones.World]       // as last compiled
 	abstains string                            // why this voter does not vote; empty: it does, or is none
-	refusal  atomic.Pointer[dashboard.Refusal] // of the world's directory as it is now; nil: none
+	refusal  atomic.Pointer[dashboard.Refusal] // of the world's directory as it is now, or of zone files in it; nil: none
 	reloaded chan struct{}                     // the world's definitions are to be proposed
 	ctx      context.Context                   // ends with Close
 	stop     context.CancelFunc
@@ -219,7 +219,7 @@ func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 	h.done.Go(func() { _, _ = places() })
 	h.compiler = &compiler{
 		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
-		failed: func(err error) { h.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()}) },
+		failed: h.refusal.Store,
 		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
 		begin: func() {},
 	}
@@ -248,7 +248,9 @@ func (h *Host) compiled(plan *zones.Plan, reloaded bool) {
 			return
 		}
 	}
-	h.refusal.Store(nil)
+	if reloaded { // else the files are as they were, and so is what is wrong with them
+		h.refusal.Store(refusedZones(plan.World))
+	}
 	h.world.Store(plan.World)
 	if reloaded && h.transfers != nil {
 		h.applyTransfers(plan.World)

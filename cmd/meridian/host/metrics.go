@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones"
 )
 
 // metrics are those of the node itself; its edges bring their own.
@@ -23,7 +24,7 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 			Name: "meridian_events_total", Help: "Lines of the journal, by kind.",
 		}, []string{"kind"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "meridian_config_reloads_total", Help: "Changed worlds that were read, by result: taken or refused.",
+			Name: "meridian_config_reloads_total", Help: "Changed worlds that were read, by result: taken, partly (all but zone files with mistakes) or refused.",
 		}, []string{"result"}),
 		compile: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "meridian_compile_duration_seconds", Help: "Time to read and compile a world.",
@@ -35,7 +36,7 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 	}
 	r.MustRegister(m.events, m.reloads, m.compile, m.overflow, newStateCollector(h),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	for _, result := range []string{"taken", "refused"} {
+	for _, result := range []string{reloadTaken, reloadPartly, reloadRefused} {
 		m.reloads.WithLabelValues(result)
 	}
 	return m
@@ -43,10 +44,20 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 
 func (m *metrics) event(kind health.EventKind) { m.events.WithLabelValues(string(kind)).Inc() }
 
-func (m *metrics) reload(taken bool) {
-	result := "refused"
-	if taken {
-		result = "taken"
+// What becomes of a world that is read.
+const (
+	reloadTaken   = "taken"
+	reloadPartly  = "partly"
+	reloadRefused = "refused"
+)
+
+func (m *metrics) reload(world *zones.World, err error) {
+	result := reloadTaken
+	switch {
+	case err != nil:
+		result = reloadRefused
+	case len(world.Refused) > 0:
+		result = reloadPartly
 	}
 	m.reloads.WithLabelValues(result).Inc()
 }

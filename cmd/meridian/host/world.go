@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
+	"github.com/meridian-gslb/meridian/health/dashboard"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
@@ -35,7 +37,7 @@ type compiler struct {
 
 	places func() (*geo.Table, error) // where clients are; it may wait
 	accept func(*zones.Plan) error    // whether this node can serve it
-	failed func(error)                // is told of mistakes at the start
+	failed func(*dashboard.Refusal)   // is told of mistakes at the start
 
 	root   uint64 // of the directory as last read, see rootPrint
 	seen   uint64 // its fingerprint
@@ -115,14 +117,17 @@ func (c *compiler) first() (*zones.Plan, error) {
 	switch {
 	case err == nil && last != nil:
 		c.world = last.World // its zones serve where those of the directory have mistakes
-		plan, err = c.read()
-		c.failed(zones.Problems(plan.World.Refused))
+		if plan, err = c.read(); err != nil {
+			return nil, err
+		}
+		fallthrough
 	case err == nil:
-		c.failed(zones.Problems(plan.World.Refused))
+		c.metrics.reload(plan.World, nil)
+		c.failed(refusedZones(plan.World))
 	case last != nil:
 		c.log.Error("world has mistakes, serving the last good one", "err", err)
-		c.metrics.reload(false)
-		c.failed(err)
+		c.metrics.reload(nil, err)
+		c.failed(&dashboard.Refusal{Since: time.Now(), Text: err.Error()})
 		c.world, c.sound = last.World, true
 		return last, nil
 	}
@@ -305,16 +310,28 @@ func (c *compiler) look() {
 
 func (c *compiler) again(taken func(*zones.Plan, bool), refused func(error)) {
 	plan, err := c.read()
-	c.metrics.reload(err == nil && len(plan.World.Refused) == 0)
 	if err != nil {
+		c.metrics.reload(nil, err)
 		c.seen, _ = c.dir.fingerprint(c.world, time.Now()) // another error is told of by the next look
 		refused(err)
 		return
 	}
+	c.metrics.reload(plan.World, nil)
 	c.look()
 	taken(plan, true)
-	if len(plan.World.Refused) > 0 {
-		c.failed(zones.Problems(plan.World.Refused))
-	}
 	c.keep()
+}
+
+// refusedZones says which zone files of a world that is in force are refused; nil: none.
+func refusedZones(world *zones.World) *dashboard.Refusal {
+	if len(world.Refused) == 0 {
+		return nil
+	}
+	r := &dashboard.Refusal{Since: time.Now(), Text: zones.Problems(world.Refused).Error()}
+	for _, p := range world.Refused {
+		r.Zones = append(r.Zones, p.File)
+	}
+	slices.Sort(r.Zones)
+	r.Zones = slices.Compact(r.Zones)
+	return r
 }
