@@ -99,6 +99,7 @@ func (x *exchange) handle() {
 	switch {
 	case signature.code != 0:
 		x.service.metrics.refused("tsig")
+		x.refused(signatureRefused, signature.query.Hdr.Name, int(signature.code), err.Error())
 		x.finish(dns.RcodeNotAuth, "")
 		return
 	case err != nil || len(x.query.Question) != 1:

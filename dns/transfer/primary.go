@@ -27,6 +27,7 @@ func (x *exchange) transfer() {
 	switch {
 	case rcode != dns.RcodeSuccess:
 		x.service.metrics.out(name, "refused")
+		x.refused(transferRefused, x.key, rcode, why)
 		x.finish(rcode, why)
 		return
 	case ixfr && !ok:
@@ -58,8 +59,10 @@ func (x *exchange) transfer() {
 	case x.service.out <- struct{}{}:
 		defer func() { <-x.service.out }()
 	default:
+		const why = "too many transfers at once"
 		x.service.metrics.out(name, "busy")
-		x.finish(dns.RcodeServerFailure, "too many transfers at once")
+		x.refused(transferRefused, x.key, dns.RcodeServerFailure, why)
+		x.finish(dns.RcodeServerFailure, why)
 		return
 	}
 	if ixfr && ok {

@@ -142,6 +142,7 @@ type Service struct {
 	updating    locks
 	out         chan struct{} // one place for each transfer to others
 	metrics     *metrics
+	refusals    refusals
 	applying    sync.Mutex
 
 	context  context.Context
@@ -169,6 +170,7 @@ func Open(config Config) (*Service, error) {
 	s.secondaries = newSecondaries(s)
 	s.catalogs.init()
 	s.updating.init()
+	s.refusals.init()
 	s.metrics = newMetrics()
 	if s.config.Registerer != nil {
 		if err := s.metrics.register(s.config.Registerer); err != nil {

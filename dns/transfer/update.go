@@ -240,8 +240,11 @@ func (x *exchange) update() {
 		x.service.metrics.update("ok")
 	case dns.RcodeServerFailure:
 		x.service.metrics.update("failed")
+	case dns.RcodeNameError, dns.RcodeYXDomain, dns.RcodeYXRrset, dns.RcodeNXRrset: // a prerequisite, which the client asks for
+		x.service.metrics.update("refused")
 	default:
 		x.service.metrics.update("refused")
+		x.refused(updateRefused, x.key, v.rcode, v.why)
 	}
 	if len(changes) > 0 {
 		x.service.config.Logger.Info("challenges changed", "zone", x.apex(), "peer", x.From, "key", x.key,
