@@ -98,9 +98,11 @@ func NewKey(name, algorithm string) (Key, error) {
 	return Key{canonical, dns.CanonicalName(algorithm), secret}, nil
 }
 
+// keyName returns a key's name in canonical form. Such bytes as programs write otherwise than they read are in none.
 func keyName(name string) (string, error) {
-	if _, ok := dns.IsDomainName(name); !ok || name == "" || name == "." || strings.ContainsAny(name, "\\\"") {
-		return "", fmt.Errorf("key %s: want a domain name", strict.Quote(name))
+	odd := func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' || r == '"' }
+	if _, ok := dns.IsDomainName(name); !ok || name == "" || name == "." || strings.ContainsFunc(name, odd) {
+		return "", fmt.Errorf("key %s: want a domain name of printable ASCII without \\ and \"", strict.Quote(name))
 	}
 	return dns.CanonicalName(name), nil
 }
