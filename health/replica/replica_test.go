@@ -168,6 +168,16 @@ func TestWithoutAQuorumTheLastStateStays(t *testing.T) {
 	eventually(t, "the age grows", func() bool { return leader.Status().Age > before })
 }
 
+// There is nobody to ask, now or later: that is no answer, and it is said at once.
+func TestAbstainingLastVoterDecidesNothing(t *testing.T) {
+	c := newCluster(t, 1)
+	alone := c.start("v1", func(cfg *Config) { cfg.Abstain = true })
+	res, err := alone.Submit(t.Context(), set("a", true))
+	if !errors.Is(err, ErrNoLeader) || !strings.Contains(err.Error(), `no leader with a quorum among v1; the last state stays: voter "v1" abstains`) {
+		t.Errorf("Submit = %+v, %v, want %v", res, err, ErrNoLeader)
+	}
+}
+
 func TestStrangersAreRefused(t *testing.T) {
 	c := newCluster(t, 1)
 	voter := c.start("v1")

@@ -62,6 +62,13 @@ func (r *Replica) Submit(ctx context.Context, cmd control.Command) (control.Resu
 	ctx, cancel := context.WithTimeout(ctx, submitWithin)
 	defer cancel()
 	r.metrics.submitted.Inc()
+	lost := func(trouble error) (control.Result, error) {
+		r.metrics.refused.WithLabelValues("no_leader").Inc()
+		return control.Result{}, fmt.Errorf("replica: %w among %s; the last state stays: %v", ErrNoLeader, r.names(), trouble)
+	}
+	if !r.voter && len(r.best()) == 0 {
+		return lost(fmt.Errorf("voter %q abstains, and there is no other to ask", r.cfg.Self))
+	}
 	var trouble error
 	doubt := false
 	for pause := askFirst; ; pause = min(2*pause, askMost) {
@@ -91,8 +98,7 @@ func (r *Replica) Submit(ctx context.Context, cmd control.Command) (control.Resu
 		r.metrics.refused.WithLabelValues("in_doubt").Inc()
 		return control.Result{}, fmt.Errorf("replica: %w: the command with key %q may have been applied: %v", ErrInDoubt, cmd.Key, trouble)
 	}
-	r.metrics.refused.WithLabelValues("no_leader").Inc()
-	return control.Result{}, fmt.Errorf("replica: %w among %s; the last state stays: %v", ErrNoLeader, r.names(), trouble)
+	return lost(trouble)
 }
 
 func (r *Replica) names() string {
