@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -172,20 +173,41 @@ type controlHistory struct {
 
 // historyView is what the command reads of /v1/controls/history.
 type historyView struct {
-	History []struct {
-		Index   uint64    `json:"index"`
-		Time    time.Time `json:"time"`
-		Kind    string    `json:"kind"`
-		Actor   string    `json:"actor"`
-		Via     string    `json:"via"`
-		Reason  string    `json:"reason"`
-		Changes []struct {
-			Control string `json:"control"`
-			After   bool   `json:"after"`
-		} `json:"changes"`
-		Rules   []string `json:"rules"`
-		Refused string   `json:"refused"`
-	} `json:"history"`
+	History []historyEntry `json:"history"`
+}
+
+type historyEntry struct {
+	Index   uint64    `json:"index"`
+	Time    time.Time `json:"time"`
+	Kind    string    `json:"kind"`
+	Zone    string    `json:"zone"`
+	Order   string    `json:"order"`
+	Actor   string    `json:"actor"`
+	Via     string    `json:"via"`
+	Reason  string    `json:"reason"`
+	Changes []struct {
+		Control string `json:"control"`
+		After   bool   `json:"after"`
+	} `json:"changes"`
+	Rules   []string `json:"rules"`
+	Refused string   `json:"refused"`
+	Text    string   `json:"text"`
+}
+
+// what says what was ordered: "api-eu-west OFF", "keys example.com. roll-zsk", "challenge set _acme-challenge.example.com.".
+func (e historyEntry) what() string {
+	var changes []string
+	for _, c := range e.Changes {
+		changes = append(changes, c.Control+" "+onOff(c.After))
+	}
+	if len(changes) > 0 {
+		return strings.Join(changes, ", ")
+	}
+	words := []string{e.Kind, e.Zone, e.Order}
+	if e.Refused == "" {
+		words = append(words, e.Text) // else it is why
+	}
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), " ")
 }
 
 // Run shows the audit log.
@@ -201,13 +223,6 @@ func (c controlHistory) Run() error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "INDEX\tTIME\tBY\tVIA\tWHAT\tREASON\tRESULT")
 	for _, e := range v.History {
-		what := []string{}
-		for _, change := range e.Changes {
-			what = append(what, change.Control+" "+onOff(change.After))
-		}
-		if len(what) == 0 {
-			what = append(what, e.Kind)
-		}
 		result := "done"
 		if e.Refused != "" {
 			result = "refused: " + e.Refused
@@ -216,7 +231,7 @@ func (c controlHistory) Run() error {
 			result += ", " + strings.Join(e.Rules, " ")
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Index, e.Time.UTC().Format(time.RFC3339), e.Actor, e.Via,
-			strings.Join(what, ", "), e.Reason, result)
+			e.what(), e.Reason, result)
 	}
 	return w.Flush()
 }

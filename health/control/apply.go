@@ -38,11 +38,11 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 				return &next, first
 			}
 			res = res.refuse(fmt.Errorf("%w: %q was of index %d", ErrKey, cmd.Key, s.keys[i].Result.Index))
-			next.record(Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Via: cmd.Via}, res)
+			next.record(s.entry(cmd), res)
 			return &next, res
 		}
 	}
-	entry := Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Via: cmd.Via, Overrides: slices.Clone(cmd.Overrides)}
+	entry := s.entry(cmd)
 	audit := true
 	switch {
 	case strings.TrimSpace(cmd.Reason) == "":
@@ -50,10 +50,10 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 	case cmd.Kind == KindSet:
 		res = next.set(cmd, res, &entry)
 	case cmd.Kind == KindKeys:
-		res = next.setKeys(cmd, res, &entry)
+		res = next.setKeys(cmd, res)
 		audit = !cmd.Keys.Times || res.Code != ""
 	case cmd.Kind == KindChallenge:
-		res = next.challenge(cmd, res, &entry)
+		res = next.challenge(cmd, res)
 	default:
 		res, audit = next.define(cmd, res, &entry)
 	}
@@ -67,6 +67,22 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 	return &next, res
 }
 
+// entry says what a command that keeps the limits wants of s, whatever becomes of it. It holds no key and no value of a challenge.
+func (s *State) entry(cmd Command) Entry {
+	e := Entry{Kind: cmd.Kind, Panel: cmd.Panel, Actor: cmd.Actor, Reason: cmd.Reason, Via: cmd.Via, Overrides: slices.Clone(cmd.Overrides)}
+	switch cmd.Kind {
+	case KindSet:
+		for _, sw := range slices.SortedFunc(slices.Values(cmd.Switches), func(a, b Switch) int { return cmp.Compare(a.Control, b.Control) }) {
+			e.Changes = append(e.Changes, Change{sw.Control, s.On(sw.Control), sw.On})
+		}
+	case KindKeys:
+		e.Zone, e.Order = cmd.Keys.Zone, cmd.Keys.Order
+	case KindChallenge:
+		e.Order = orderOf(cmd.Challenges)
+	}
+	return e
+}
+
 // set switches controls in s, which is not shared yet, unless it refuses.
 func (s *State) set(cmd Command, res Result, entry *Entry) Result {
 	panel, err := s.checkSwitches(cmd)
@@ -75,9 +91,8 @@ func (s *State) set(cmd Command, res Result, entry *Entry) Result {
 	}
 	entry.Panel = panel
 	want := make(map[ControlID]bool, len(cmd.Switches))
-	for _, sw := range slices.SortedFunc(slices.Values(cmd.Switches), func(a, b Switch) int { return cmp.Compare(a.Control, b.Control) }) {
+	for _, sw := range cmd.Switches {
 		want[sw.Control] = sw.On
-		entry.Changes = append(entry.Changes, Change{sw.Control, s.On(sw.Control), sw.On})
 	}
 	after := func(id ControlID) bool {
 		if on, ok := want[id]; ok {

@@ -96,16 +96,13 @@ func (s *State) Challenges(now time.Time) (current []Challenge, until time.Time)
 }
 
 // challenge changes the challenges of s, which is not shared yet, unless it refuses. What has expired by the time of the entry goes.
-func (s *State) challenge(cmd Command, res Result, entry *Entry) Result {
+func (s *State) challenge(cmd Command, res Result) Result {
 	next, _ := s.Challenges(s.Time)
-	var said []string
 	for _, c := range cmd.Challenges {
 		next = slices.DeleteFunc(next, func(o Challenge) bool { return o.Name == c.Name && (o.Value == c.Value || c.Clear && c.Value == "") })
 		if c.Clear {
-			said = append(said, "clear "+c.Name)
 			continue
 		}
-		said = append(said, "set "+c.Name)
 		expires := c.Expires.UTC().Round(0)
 		if most := s.Time.Add(maxChallengeLife); expires.After(most) {
 			expires = most
@@ -119,8 +116,20 @@ func (s *State) challenge(cmd Command, res Result, entry *Entry) Result {
 		return res.refuse(fmt.Errorf("%w: %w", ErrCommand, err))
 	}
 	s.dynamic = next
-	entry.Text = clip(strings.Join(slices.Compact(said), ", "), maxErrorText)
 	return res
+}
+
+// orderOf says what a command wants of challenges: "set _acme-challenge.www.example.com.", and more after a comma.
+func orderOf(sets []ChallengeSet) string {
+	var said []string
+	for _, c := range sets {
+		do := "set "
+		if c.Clear {
+			do = "clear "
+		}
+		said = append(said, do+c.Name)
+	}
+	return clip(strings.Join(slices.Compact(said), ", "), maxErrorText)
 }
 
 // checkCrowd reports challenges, which are in order, that are more than allowed.

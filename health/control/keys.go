@@ -34,6 +34,8 @@ type NewKeys struct {
 	Expect uint64 `json:"expect"`          // the index that set those which are there; 0: there are none. Else it is refused
 	// Only times in the state are new: the history gets no line, or the clock would push out what people did.
 	Times bool `json:"times,omitempty"`
+	// Order is what a person ordered, for the history: "roll-zsk". Empty: nobody did, it is a step of a roll.
+	Order string `json:"order,omitempty"`
 }
 
 // Keys returns what is agreed of the keys of a zone.
@@ -68,6 +70,9 @@ func (k *NewKeys) check() error {
 	if len(k.State) > maxZoneState {
 		return fmt.Errorf("zone %q: keys of %d bytes, at most %d", k.Zone, len(k.State), maxZoneState)
 	}
+	if err := checkText(k.Order, maxName); err != nil {
+		return fmt.Errorf("zone %q: order: %w", k.Zone, err)
+	}
 	if k.Times && (k.Expect == 0 || len(k.State) == 0) {
 		return fmt.Errorf("zone %q: new times of no keys", k.Zone)
 	}
@@ -85,9 +90,8 @@ func checkZone(zone string) error {
 }
 
 // setKeys sets or forgets the keys of a zone in s, which is not shared yet, unless it refuses.
-func (s *State) setKeys(cmd Command, res Result, entry *Entry) Result {
+func (s *State) setKeys(cmd Command, res Result) Result {
 	k := cmd.Keys
-	entry.Zone = k.Zone
 	i, known := s.findKeys(k.Zone)
 	var at uint64
 	by := "nobody"

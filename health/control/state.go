@@ -53,11 +53,12 @@ type Entry struct {
 	Time      time.Time     `json:"time"`
 	Kind      Kind          `json:"kind"`
 	Panel     PanelID       `json:"panel,omitempty"`
-	Zone      string        `json:"zone,omitempty"` // whose keys
-	Actor     string        `json:"actor"`          // as the command claims
-	Via       health.NodeID `json:"via,omitempty"`  // the node that took the command in
+	Zone      string        `json:"zone,omitempty"`  // whose keys
+	Order     string        `json:"order,omitempty"` // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
+	Actor     string        `json:"actor"`           // as the command claims
+	Via       health.NodeID `json:"via,omitempty"`   // the node that took the command in
 	Reason    string        `json:"reason"`
-	Changes   []Change      `json:"changes,omitempty"`   // of every control the command named
+	Changes   []Change      `json:"changes,omitempty"`   // of every control the command named; one that is unknown counts as on
 	Rules     []string      `json:"rules,omitempty"`     // that refused, were overridden or stay broken
 	Overrides []string      `json:"overrides,omitempty"` // as the command gave them
 	Refused   Code          `json:"refused,omitempty"`   // empty: applied

@@ -59,7 +59,7 @@ var routes = []route{
 		{"reason", "why; required"},
 		{"actor", "who; required"}},
 		"POST /v1/challenges\n" + `{"name": "_acme-challenge.www.example.com", "value": "LoqXcYV8", "reason": "renewal", "actor": "mia"}`, (*Server).postChallenges},
-	{"GET", "/v1/controls/history", "The audit log of commands, newest first.", []param{
+	{"GET", "/v1/controls/history", "The audit log of commands, newest first. `changes` of controls, or `zone` and `order`, say what was wanted; `refused` is why it was not done.", []param{
 		{"limit", "at most so many entries; default 100, at most 1000"}},
 		"GET /v1/controls/history?limit=20", (*Server).getHistory},
 	{"GET", "/v1/rules", "The safety rules, the built-in ones included, and whether they hold.", nil,

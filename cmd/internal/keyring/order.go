@@ -57,7 +57,7 @@ func (r *Ring) Order(s *control.State, o Order, z *Zone, lives func(nameserver s
 			return bad("zone %s: the world wants it signed", o.Zone)
 		}
 		return &control.Command{Kind: control.KindKeys, Actor: o.Actor, Reason: o.Reason,
-			Keys: &control.NewKeys{Zone: o.Zone, Expect: keys.Index}}, nil
+			Keys: &control.NewKeys{Zone: o.Zone, Expect: keys.Index, Order: o.Do}}, nil
 	}
 	var state *dnssec.State
 	var err error
@@ -76,7 +76,11 @@ func (r *Ring) Order(s *control.State, o Order, z *Zone, lives func(nameserver s
 	if state, err = state.Step(now, event); err != nil {
 		return nil, err
 	}
-	return r.command(o.Zone, state, keys.Index, o.Actor, o.Reason), nil
+	command := r.command(o.Zone, state, keys.Index, o.Actor, o.Reason)
+	if command.Keys.Order = o.Do; o.Do == Forget {
+		command.Keys.Order += " " + o.Nameserver
+	}
+	return command, nil
 }
 
 // event is what an order means to a state.

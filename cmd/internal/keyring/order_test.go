@@ -59,6 +59,11 @@ func TestOrders(t *testing.T) {
 			if result.Err() != nil {
 				t.Errorf("%s: voters refuse it: %v", tt.name, result.Err())
 			}
+			history := next.History()
+			want := strings.TrimSpace(tt.order.Do + " " + tt.order.Nameserver)
+			if e := history[len(history)-1]; e.Zone != apex || e.Order != want || e.Actor != "mia" {
+				t.Errorf("%s: audited as %q of zone %q by %s, want %q of %q by mia", tt.name, e.Order, e.Zone, e.Actor, want, apex)
+			}
 			if _, there := next.Keys(apex); there != (tt.order.Do != Drop) {
 				t.Errorf("%s: keys are there afterwards: %v", tt.name, there)
 			}
