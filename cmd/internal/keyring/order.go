@@ -47,8 +47,11 @@ func (r *Ring) Order(s *control.State, o Order, z *Zone, lives func(nameserver s
 	keys, there := s.Keys(o.Zone)
 	if !there && o.Do != Import || z == nil && o.Do != Drop {
 		why := "the cluster has no keys of it"
-		if there {
+		switch {
+		case there:
 			why = "the world does not want it signed"
+		case o.Do == Import: // where nobody has keys of a zone, the leader makes some
+			why = "the world has no such zone with the key dnssec: add it, while the nodes have its keys in dns.keys, then import"
 		}
 		return bad("zone %s: %s", o.Zone, why)
 	}

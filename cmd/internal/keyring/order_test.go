@@ -34,6 +34,9 @@ func TestOrders(t *testing.T) {
 		}{
 			{"what nobody knows", Order{Zone: apex, Do: "roll"}, &ecdsa, false, ErrOrder, `"roll" (have introduce, `},
 			{"a zone without keys", Order{Zone: "other.", Do: "roll-zsk"}, &ecdsa, false, ErrOrder, "zone other.: the cluster has no keys of it"},
+			{"an import without a zone", Order{Zone: "other.", Do: Import}, nil, false, ErrOrder,
+				"zone other.: the world has no such zone with the key dnssec: add it, while the nodes have its keys in dns.keys, then import"},
+			{"keys dropped of a zone without", Order{Zone: "other.", Do: Drop}, nil, false, ErrOrder, "zone other.: the cluster has no keys of it"},
 			{"a zone that is not signed", Order{Zone: apex, Do: "roll-zsk"}, nil, false, ErrOrder, "the world does not want it signed"},
 			{"a CSK where there is none", Order{Zone: apex, Do: "roll-csk"}, &ecdsa, false, nil, "the zone has a KSK and a ZSK"},
 			{"a roll to another algorithm", Order{Zone: apex, Do: "roll-zsk"}, &ed25519, false, nil, "the algorithm can't be changed by a roll"},
