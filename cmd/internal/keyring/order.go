@@ -76,14 +76,24 @@ func (r *Ring) Order(s *control.State, o Order, z *Zone, lives func(nameserver s
 	if err != nil {
 		return nil, err
 	}
-	if state, err = state.Step(now, event); err != nil {
+	next, err := state.Step(now, event)
+	if err != nil {
 		return nil, err
 	}
-	command := r.command(o.Zone, state, keys.Index, o.Actor, o.Reason)
+	if o.Do == DSSeen && !tells(next, state, now) {
+		return nil, fmt.Errorf("zone %s: %s: at %s nothing waits for the DS that the parent has: %w", o.Zone, o.Do, state.Stage, dnssec.ErrBusy)
+	}
+	command := r.command(o.Zone, next, keys.Index, o.Actor, o.Reason)
 	if command.Keys.Order = o.Do; o.Do == Forget {
 		command.Keys.Order += " " + o.Nameserver
 	}
 	return command, nil
+}
+
+// tells reports whether a word about the DS, which made next of s, is any news to what waits for it. At Insecure that is remove.
+func tells(next, s *dnssec.State, now time.Time) bool {
+	without, err := s.Step(now, dnssec.Event{Kind: dnssec.Tick})
+	return err != nil || s.Stage == dnssec.Insecure || next.Stage != without.Stage || !slices.Equal(next.Waits(), without.Waits())
 }
 
 // event is what an order means to a state.

@@ -46,6 +46,7 @@ func TestOrders(t *testing.T) {
 			{"a nameserver that is none", Order{Zone: apex, Do: Forget, Nameserver: "xx"}, &ecdsa, true, ErrOrder, `no nameserver "xx" (have eu1, in1, us1)`},
 			{"a nameserver that lives", Order{Zone: apex, Do: Forget, Nameserver: "in1"}, &ecdsa, false, ErrOrder, "nameserver in1 lives"},
 			{"a nameserver that is gone", Order{Zone: apex, Do: Forget, Nameserver: "in1"}, &ecdsa, true, nil, ""},
+			{"a DS that nothing waits for", Order{Zone: apex, Do: DSSeen}, &ecdsa, false, dnssec.ErrBusy, "ds-seen: at steady nothing waits for the DS that the parent has"},
 			{"keys that another cluster sealed", Order{Zone: "other.", Do: Import, Keys: foreign}, &ecdsa, false, ErrOrder, "sealed by another key"},
 			{"keys beside others", Order{Zone: apex, Do: Import}, &ecdsa, false, dnssec.ErrBusy, "its keys are at steady"},
 		} {
