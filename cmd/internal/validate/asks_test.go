@@ -5,6 +5,7 @@ package validate_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -28,25 +29,54 @@ type logged struct {
 	Type   string         `json:"type"`
 }
 
-// logged returns the queries that Meridian got from a resolver, in order. The log is written a moment after the answer.
+// logged returns the queries that Meridian has got from a resolver, in order.
 func (l *lab) logged(t *testing.T, from netip.Addr) (all []logged) {
 	t.Helper()
-	time.Sleep(300 * time.Millisecond) // the program lives in real time, and looks each 50 ms for what to write
-	f, err := os.Open(filepath.Join(l.dir, "state/queries.log"))
-	if err != nil {
-		t.Fatal(err)
+	// The log is written a moment after the answers, in rounds. The round after the one with the first mark has all before it.
+	for range 2 {
+		l.mark(t)
 	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		var q logged
-		if err := json.Unmarshal(lines.Bytes(), &q); err != nil {
-			t.Fatalf("%s: %v", lines.Text(), err)
-		}
+	for _, q := range l.log(t) {
 		if q.Client.Addr() == from {
 			all = append(all, q)
 		}
 	}
 	return all
+}
+
+// mark asks Meridian for a name of its own and waits until the log has it.
+func (l *lab) mark(t *testing.T) {
+	t.Helper()
+	l.marks++
+	name := fmt.Sprintf("mark%d.%s", l.marks, apex)
+	if _, err := l.ask(subjectAddress, name, dns.TypeA); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); len(about(l.log(t), name)) == 0; time.Sleep(10 * time.Millisecond) { // the program lives in real time
+		if time.Now().After(end) {
+			t.Fatalf("the log does not come to %s", name)
+		}
+	}
+}
+
+func (l *lab) log(t *testing.T) (all []logged) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(l.dir, "state/queries.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewReader(f); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil { // the end, behind what is being written
+			return all
+		}
+		var q logged
+		if err := json.Unmarshal(line, &q); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		all = append(all, q)
+	}
 }
 
 // about are the names of the queries at or below a name, in lower case.

@@ -41,6 +41,7 @@ type lab struct {
 	anchor string // the DS record of the root
 
 	dir, program string // of Meridian, where that is judged
+	marks        int    // in its query log
 
 	beside  string // the DS record of the other zone at the top level
 	topKeys peers.Keys
