@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-gslb/meridian/dns/background"
 	"github.com/meridian-gslb/meridian/dns/rrl"
 	"github.com/meridian-gslb/meridian/dns/wire"
 )
@@ -92,7 +93,7 @@ func (s *Server) signLater(l later) bool {
 
 // signUDP answers the queries whose signatures are missing, until the server closes.
 func (s *Server) signUDP() {
-	YieldToWorkers() // whoever asks for names at random takes no time from the others
+	background.Thread() // whoever asks for names at random takes no time from the others
 	var buffer [wire.MaxUDP]byte
 	for {
 		select {

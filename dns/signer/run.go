@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-gslb/meridian/dns/background"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -17,6 +18,7 @@ const lookEvery = 10 * time.Minute
 // run keeps what exists signed.
 func (s *Signer) run(ctx context.Context) {
 	defer close(s.done)
+	background.Thread() // to sign a large zone takes minutes
 	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
 	for {

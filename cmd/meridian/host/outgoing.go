@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/outgoing"
+	"github.com/meridian-gslb/meridian/dns/background"
 	"github.com/meridian-gslb/meridian/dns/dnssec"
-	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -37,7 +37,7 @@ func (t *transfers) lookAtOutgoing() {
 
 // renew makes the versions of zones that go out otherwise than they are, one after another, whenever they are due.
 func (t *transfers) renew(ctx context.Context) {
-	server.YieldToWorkers() // a large zone takes many seconds
+	background.Thread() // a large zone takes many seconds
 	ticker := time.NewTicker(renewEvery)
 	defer ticker.Stop()
 	said := map[string]string{}

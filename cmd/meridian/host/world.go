@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/meridian-gslb/meridian/dns/server"
+	"github.com/meridian-gslb/meridian/dns/background"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health/dashboard"
@@ -250,7 +250,7 @@ func (c *compiler) keep() {
 // run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
 // taken gets each plan and whether the files changed, refused each world with mistakes.
 func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloaded bool), refused func(error)) {
-	c.begin = server.YieldToWorkers
+	c.begin = background.Thread
 	c.begin()
 	c.look()
 	timer, keep := time.NewTimer(watchEvery), time.NewTimer(keepAfter)
