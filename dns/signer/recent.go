@@ -17,10 +17,9 @@ type recent struct {
 }
 
 type kept struct {
-	key     key
-	records []byte
-	expires int64
-	found   atomic.Bool
+	key key
+	sig
+	found atomic.Bool
 }
 
 func newRecent(size int) *recent {
@@ -30,21 +29,21 @@ func newRecent(size int) *recent {
 
 func (r *recent) set(k key) int { return int((k[0] ^ k[1]) % uint64(len(r.sets))) }
 
-func (r *recent) find(k key) []byte {
+func (r *recent) find(k key) (records []byte, count uint16) {
 	set := &r.sets[r.set(k)]
 	for i := range set {
 		if e := set[i].Load(); e != nil && e.key == k {
 			if !e.found.Load() {
 				e.found.Store(true)
 			}
-			return e.records
+			return e.records, e.count
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 func (r *recent) keep(k key, made sig) {
-	e := &kept{key: k, records: made.records, expires: made.renew}
+	e := &kept{key: k, sig: made}
 	at := r.set(k)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,7 +70,7 @@ func (r *recent) expire(now int64) {
 	defer r.mu.Unlock()
 	for at := range r.sets {
 		for i := range r.sets[at] {
-			if e := r.sets[at][i].Load(); e != nil && e.expires <= now {
+			if e := r.sets[at][i].Load(); e != nil && e.renew <= now {
 				r.sets[at][i].Store(nil)
 			}
 		}

@@ -51,14 +51,15 @@ func (s *Signer) run(ctx context.Context) {
 
 // presign signs what the zone can answer, with what is signed already and not due yet.
 func (z *zone) presign(ctx context.Context, plan *zones.Plan, data *zones.ZoneData) {
-	p := &presigning{zone: z, next: make(map[key]sig), now: z.signer.config.Now()}
+	p := &presigning{zone: z, next: new(pins), now: z.signer.config.Now()}
 	whole := true
 	wire.Presign(plan, data, p, func() bool {
 		whole = ctx.Err() == nil && !z.signer.idle.Load()
 		return whole
 	})
+	p.next.setDenial(z.key([]byte(z.apex), data.Negative), data.Negative.Bytes)
 	if whole && !z.signer.idle.Load() { // or what is signed already would be lost
-		z.pinned.Store(&p.next)
+		z.pinned.Store(p.next)
 		z.first.Store(p.first)
 		z.whole.Store(!p.failed)
 		z.signer.counts.pinned.Store(z.signer.pinned())
@@ -68,7 +69,7 @@ func (z *zone) presign(ctx context.Context, plan *zones.Plan, data *zones.ZoneDa
 // presigning gathers the signatures of one zone.
 type presigning struct {
 	*zone
-	next   map[key]sig
+	next   *pins
 	now    time.Time
 	first  int64 // when the first expires
 	failed bool  // a signature could not be made
@@ -77,10 +78,10 @@ type presigning struct {
 // Signatures is for wire.Signing.
 func (p *presigning) Signatures(owner []byte, set zones.RecordSet) (records []byte, count uint16) {
 	k := p.key(owner, set)
-	if made, ok := p.next[k]; ok {
-		return made.records, 1
+	if made, ok := p.next.find(k); ok {
+		return made.records, made.count
 	}
-	made, ok := (*p.pinned.Load())[k]
+	made, ok := p.pinned.Load().find(k)
 	if !ok || made.renew <= p.now.Unix() {
 		if made, ok = p.sign(owner, set, p.now); !ok {
 			p.failed = true
@@ -88,11 +89,11 @@ func (p *presigning) Signatures(owner []byte, set zones.RecordSet) (records []by
 		}
 		p.signer.counts.presigned.Add(1)
 	}
-	p.next[k] = made
+	p.next.add(k, made)
 	if p.first == 0 || made.expires < p.first {
 		p.first = made.expires
 	}
-	return made.records, 1
+	return made.records, made.count
 }
 
 // counts are what the signer tells of itself.
@@ -104,7 +105,7 @@ type counts struct {
 
 func (s *Signer) pinned() (n int64) {
 	for _, z := range *s.zones.Load() {
-		n += int64(len(*z.pinned.Load()))
+		n += int64(z.pinned.Load().n)
 	}
 	return n
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -57,11 +58,11 @@ type zone struct {
 	apex   string
 	keys   *dnssec.KeySet // nil: they are not here
 	sets   []zones.RecordSet
-	era    uint64                      // of the keys: signatures of other keys are not found
-	name   string                      // the apex as text
-	pinned atomic.Pointer[map[key]sig] // of what exists
-	first  atomic.Int64                // when the first of those expires, in Unix seconds
-	whole  atomic.Bool                 // all signatures of what exists are made
+	era    uint64               // of the keys: signatures of other keys are not found
+	name   string               // the apex as text
+	pinned atomic.Pointer[pins] // of what exists
+	first  atomic.Int64         // when the first of those expires, in Unix seconds
+	whole  atomic.Bool          // all signatures of what exists are made
 }
 
 // A key is a hash of an owner, a set, and the keys that sign it.
@@ -70,7 +71,8 @@ type key [2]uint64
 // A sig is the signatures over one set.
 type sig struct {
 	records []byte
-	renew   int64 // Unix seconds; when the next is due
+	count   uint16 // of records
+	renew   int64  // Unix seconds; when the next is due
 	expires int64
 }
 
@@ -125,7 +127,7 @@ func (s *Signer) SetKeys(apex string, keys *dnssec.KeySet) {
 // Await has a zone not answered until it is given keys, or nil for them.
 func (s *Signer) Await(apex string) {
 	z := &zone{signer: s, apex: apex}
-	z.pinned.Store(&map[key]sig{})
+	z.pinned.Store(new(pins))
 	s.set(apex, z)
 }
 
@@ -160,7 +162,7 @@ func (s *Signer) newZone(apex string, keys *dnssec.KeySet) *zone {
 		h.WriteString(k.Name())
 	}
 	z.era = h.Sum64()
-	z.pinned.Store(&map[key]sig{})
+	z.pinned.Store(new(pins))
 	return z
 }
 
@@ -233,6 +235,9 @@ func (z *zone) Published() []zones.RecordSet { return z.sets }
 
 // Signatures is for wire.Signing.
 func (z *zone) Signatures(owner []byte, set zones.RecordSet) (records []byte, count uint16) {
+	if p := z.pinned.Load(); p.denial != nil && p.denial == unsafe.SliceData(set.Bytes) {
+		return p.denialSig.records, p.denialSig.count
+	}
 	return z.find(z.key(owner, set))
 }
 
@@ -242,20 +247,10 @@ func (z *zone) key(owner []byte, set zones.RecordSet) key {
 }
 
 func (z *zone) find(k key) (records []byte, count uint16) {
-	if s, ok := (*z.pinned.Load())[k]; ok {
-		return s.records, countOf(s.records)
+	if made, ok := z.pinned.Load().find(k); ok {
+		return made.records, made.count
 	}
-	if records := z.signer.recent.find(k); records != nil {
-		return records, countOf(records)
-	}
-	return nil, 0
-}
-
-func countOf(records []byte) (n uint16) {
-	for ; len(records) > 0; records = records[static.RecordSize(records):] {
-		n++
-	}
-	return n
+	return z.signer.recent.find(k)
 }
 
 // making is a zone whose missing signatures are made.
@@ -279,7 +274,7 @@ func (m *making) Signatures(owner []byte, set zones.RecordSet) (records []byte, 
 	}
 	m.signer.counts.asked.Add(1)
 	m.signer.recent.keep(k, made)
-	return made.records, countOf(made.records)
+	return made.records, made.count
 }
 
 // sign makes the signatures over a set. It fails while the clock can't be trusted, and for want of a key, which is logged.
@@ -289,11 +284,10 @@ func (z *zone) sign(owner []byte, set zones.RecordSet, now time.Time) (made sig,
 	}
 	inception, expiration, renew := dnssec.Window(owner, now, z.signer.config.Validity)
 	cover := dnssec.Cover{TTL: set.TTL, OriginalTTL: set.TTL, Labels: dnssec.Labels(owner), Inception: inception, Expiration: expiration}
-	var err error
-	if made.records, _, err = z.keys.AppendRRSIGs(nil, owner, set.Bytes, cover); err != nil {
+	records, count, err := z.keys.AppendRRSIGs(nil, owner, set.Bytes, cover)
+	if err != nil {
 		z.signer.config.Logger.Error("set not signed", "zone", z.name, "err", err)
 		return sig{}, false
 	}
-	made.renew, made.expires = renew.Unix(), int64(expiration)
-	return made, true
+	return sig{records: records, count: uint16(count), renew: renew.Unix(), expires: int64(expiration)}, true
 }

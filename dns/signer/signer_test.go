@@ -390,6 +390,10 @@ func BenchmarkSigned(b *testing.B) {
 	defer s.Close()
 	s.SetKeys(apex, keys(b))
 	sn := snapshot(b)
+	s.Published(sn)
+	for whole := false; !whole; _, whole = s.Generation(apex) {
+		time.Sleep(time.Millisecond)
+	}
 	maker := asker{sn, s.Maker(func() bool { return true })}
 	for _, bench := range []struct{ name, qname string }{{"positive", "mail.example.com."}, {"NODATA", "ns2.example.com."}, {"NXNAME", "nothing.example.com."}} {
 		maker.ask(b, bench.qname, dns.TypeA, true, 0)
