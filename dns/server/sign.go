@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/background"
@@ -43,8 +44,11 @@ type later struct {
 
 // budget bounds the signatures that questions cause.
 type budget struct {
+	empty atomic.Int64 // until when it is, in Unix nanoseconds: who asks before takes no lock
+
 	mu       sync.Mutex
 	rate     float64 // per second
+	most     float64 // that are left
 	left     float64
 	last     time.Time
 	networks *rrl.Table
@@ -52,7 +56,8 @@ type budget struct {
 
 func (b *budget) init(c Signing, workers int, now time.Time) {
 	b.rate = float64(c.Rate * workers)
-	b.left, b.last = b.rate/10, now
+	b.most = max(1, b.rate/10)
+	b.left, b.last = b.most, now
 	limits := rrl.Default()
 	limits.Rate, limits.Slip, limits.Leak = c.PerNetwork, 0, 0
 	var seed [16]byte
@@ -62,32 +67,46 @@ func (b *budget) init(c Signing, workers int, now time.Time) {
 
 // take reports whether one more signature may be made for a client.
 func (b *budget) take(from netip.Addr, now time.Time, since time.Duration) bool {
+	if now.UnixNano() < b.empty.Load() {
+		return false
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left = min(b.rate/10, b.left+b.rate*now.Sub(b.last).Seconds())
+	b.left = min(b.most, b.left+b.rate*now.Sub(b.last).Seconds())
 	b.last = now
-	if b.left < 1 || b.networks.Judge(from, rrl.Answer, nil, int64(since)+1) != rrl.Pass {
+	if b.left < 1 {
+		b.empty.Store(now.Add(time.Duration((1 - b.left) / b.rate * float64(time.Second))).UnixNano())
+		return false
+	}
+	if b.networks.Judge(from, rrl.Answer, nil, int64(since)+1) != rrl.Pass {
 		return false
 	}
 	b.left--
 	return true
 }
 
-// allow is what a Maker asks before each signature for a client.
-func (s *Server) allow(from netip.Addr) func() bool {
-	return func() bool {
-		now := time.Now()
-		return s.budget.take(from, now, now.Sub(s.began))
-	}
+// mayMake takes one signature for a client from the budget, and reports whether it was there.
+func (s *Server) mayMake(from netip.Addr) bool {
+	now := time.Now()
+	return s.budget.take(from, now, now.Sub(s.began))
 }
 
-// signLater has a query over UDP signed and answered beside the worker, and reports whether there is room for it.
+// signLater has a query over UDP signed and answered beside the worker, and reports whether there is room for it. Its first signature has
+// been taken from the budget (mayMake): the worker itself sends who has none to TCP, with the rest of its batch.
 func (s *Server) signLater(l later) bool {
 	select {
 	case s.unsigned <- l:
 		return true
 	default:
 		return false
+	}
+}
+
+// allow is what a Maker asks before each signature for a client, of which some are taken from the budget already.
+func (s *Server) allow(from netip.Addr, taken int) func() bool {
+	return func() bool {
+		taken--
+		return taken >= 0 || s.mayMake(from)
 	}
 }
 
@@ -101,7 +120,7 @@ func (s *Server) signUDP() {
 			return
 		case l := <-s.unsigned:
 			c := conversation{transport: transportUDP, from: l.from, to: l.to, limit: wire.MaxUDP}
-			answer, ok, pending := s.answerBy(s.config.Signing.Maker(s.allow(l.from.Addr())), buffer[:0], l.query, &c, false)
+			answer, ok, pending := s.answerBy(s.config.Signing.Maker(s.allow(l.from.Addr(), 1)), buffer[:0], l.query, &c, false)
 			if pending {
 				answer, ok, _ = s.answerBy(s.config.Signing.Signer, buffer[:0], l.query, &c, true)
 			}

@@ -122,6 +122,32 @@ func TestBudgetGoesByWorkers(t *testing.T) {
 	}
 }
 
+// An empty budget is so until there is a whole signature in it again, and no longer.
+func TestBudgetFillsAgain(t *testing.T) {
+	var b budget
+	now := time.Unix(1000, 0)
+	b.init(Signing{Rate: 10, PerNetwork: 1000}, 1, now)
+	from := netip.MustParseAddr("192.0.2.1")
+	for _, step := range []struct {
+		after time.Duration
+		want  bool
+	}{{0, true}, {0, false}, {99 * time.Millisecond, false}, {time.Millisecond, true}, {0, false}, {time.Hour, true}, {0, false}} {
+		now = now.Add(step.after)
+		if got := b.take(from, now, now.Sub(time.Unix(0, 0))); got != step.want {
+			t.Errorf("%v later: taken = %t, want %t", now.Sub(time.Unix(1000, 0)), got, step.want)
+		}
+	}
+}
+
+// What was taken for a query ahead is not asked for again, and what comes after it is.
+func TestAllowCountsWhatWasTaken(t *testing.T) {
+	s := newServer(Config{UDPWorkers: 1, Signing: Signing{Rate: 1, PerNetwork: 1000}}) // one, and the next in a second
+	allow := s.allow(netip.MustParseAddr("192.0.2.1"), 1)
+	if got := [3]bool{allow(), allow(), allow()}; got != [3]bool{true, true, false} {
+		t.Errorf("with one taken and one left: %v, want two", got)
+	}
+}
+
 // A network has its own bound, and time fills the budget again.
 func TestBudget(t *testing.T) {
 	var b budget

@@ -172,7 +172,7 @@ func (w *udpWorker) settle(s *Server, snapshot *zones.Snapshot) {
 	d, i := &w.drafts[w.at], w.asked[w.at]
 	answer, pending := w.limiter.settle(d, snapshot)
 	if pending {
-		if s.signLater(later{bytes.Clone(d.query), d.from, w.limiter.to, w.reply(i)}) {
+		if s.mayMake(d.from.Addr()) && s.signLater(later{bytes.Clone(d.query), d.from, w.limiter.to, w.reply(i)}) {
 			return
 		}
 		answer = w.limiter.truncated(d, snapshot)

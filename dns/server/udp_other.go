@@ -86,7 +86,7 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 			_, err := w.conn.WriteToUDPAddrPort(b, from)
 			return err
 		}
-		if s.signLater(later{append([]byte(nil), query...), client, w.limiter.to, reply}) {
+		if s.mayMake(client.Addr()) && s.signLater(later{append([]byte(nil), query...), client, w.limiter.to, reply}) {
 			return
 		}
 		answer = w.limiter.truncated(&d, snapshot)

@@ -262,7 +262,7 @@ func (w *xdpWorker) settle(s *Server, snapshot *zones.Snapshot) {
 	w.limiter.to = in.to
 	answer, pending := w.limiter.settle(d, snapshot)
 	if pending {
-		if s.signLater(later{bytes.Clone(d.query), d.from, in.to, w.reply(*in)}) {
+		if s.mayMake(d.from.Addr()) && s.signLater(later{bytes.Clone(d.query), d.from, in.to, w.reply(*in)}) {
 			return
 		}
 		answer = w.limiter.truncated(d, snapshot)
