@@ -7,3 +7,8 @@ import "embed"
 //
 //go:embed example
 var Example embed.FS
+
+// Node is the node file of a nameserver in production, with what is usual there.
+//
+//go:embed node.yaml
+var Node []byte

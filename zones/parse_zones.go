@@ -164,6 +164,8 @@ func (p *parser) steers(entry *strict.Named[zoneKeys]) (steers []Steer) {
 		case !dns.IsSubDomain(entry.Name, owner):
 			p.mistakes.Add(s.Position, "%s: is outside the zone", context)
 			continue
+		case !dns.IsFqdn(s.Name) && dns.IsSubDomain(entry.Name, dns.Fqdn(s.Name)):
+			p.warnings.Add(s.Position, "%s: is %s, as it is relative to the apex; a whole name ends with a dot", context, owner)
 		}
 		s.Name = owner
 		if s.Value.pool.Value != "" && !isDefined(p.source.pools, s.Value.pool.Value) {

@@ -51,8 +51,8 @@ An example is in ` + "`deploy/example/world`" + `.
 
 `
 
-const nodeIntroduction = `Each node has a file of its own. Relative paths in it start at the file's directory. An example for each of three nodes is
-in ` + "`deploy/example`" + `.
+const nodeIntroduction = `Each node has a file of its own. Relative paths in it start at the file's directory. ` + "`deploy/node.yaml`" + ` is
+that of a nameserver in production, ` + "`deploy/example`" + ` has those of three nodes on one machine.
 
 `
 

@@ -128,6 +128,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if err := h.identify(); err != nil {
 		return nil, err
 	}
+	h.warnOfEnd(time.Now())
 	if h.store, err = openStore(cfg.Data); err != nil {
 		return nil, err
 	}
@@ -205,6 +206,21 @@ func (h *Host) identify() error {
 	}
 	h.identity = identity
 	return nil
+}
+
+// renewBefore is how long before the end of the node's certificate a start warns of it.
+const renewBefore = 30 * 24 * time.Hour
+
+// warnOfEnd logs that the node's certificate ends soon, or has: then the others take no word of it.
+func (h *Host) warnOfEnd(now time.Time) {
+	end, message := h.identity.Expires(), "certificate of this node ends soon"
+	if now.Add(renewBefore).Before(end) {
+		return
+	}
+	if now.After(end) {
+		message = "certificate of this node has expired: no other node listens to it"
+	}
+	h.log.Warn(message, "file", h.cfg.Certificate, "end", end)
 }
 
 // compileFirst reads the world and, meanwhile, where clients are.

@@ -73,6 +73,7 @@ type stateCollector struct {
 	rung     *prometheus.Desc
 	index    *prometheus.Desc
 	verdicts *prometheus.Desc
+	ends     *prometheus.Desc
 }
 
 func newStateCollector(h *Host) *stateCollector {
@@ -87,12 +88,13 @@ func newStateCollector(h *Host) *stateCollector {
 		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 is up, 4 is open.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
 		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
+		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.ends} {
 		ch <- d
 	}
 }
@@ -102,6 +104,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	gauge(c.ends, float64(c.host.identity.Expires().Unix()))
 	if s := c.host.snapshot.Load(); s != nil {
 		gauge(c.age, time.Since(s.Published).Seconds())
 		for _, pool := range s.Pools {

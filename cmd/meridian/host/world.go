@@ -179,15 +179,29 @@ func (c *compiler) read() (*zones.Plan, error) {
 	if err := c.accept(plan); err != nil {
 		return nil, err
 	}
+	c.warn(world)
 	c.world = world
 	c.metrics.compiled(time.Since(started))
-	for _, w := range world.Warnings {
-		c.log.Warn("world", "file", w.File, "line", w.Line, "warning", w.Text)
-	}
 	for _, p := range world.Refused {
 		c.log.Error("zone file refused, the zone stays as it was", "file", p.File, "line", p.Line, "err", p.Text)
 	}
 	return plan, nil
+}
+
+// warn logs the warnings of a world that the one before did not have.
+func (c *compiler) warn(world *zones.World) {
+	said := map[zones.Problem]bool{}
+	if c.world != nil {
+		for _, w := range c.world.Warnings {
+			w.Line = 0 // it moves with what is written above it
+			said[w] = true
+		}
+	}
+	for _, w := range world.Warnings {
+		if before := (zones.Problem{File: w.File, Text: w.Text}); !said[before] {
+			c.log.Warn("warning about the world", "file", w.File, "line", w.Line, "warning", w.Text)
+		}
+	}
 }
 
 // withCopies puts the copies of zones of others into a world.

@@ -137,6 +137,16 @@ func TestExample(t *testing.T) {
 	}
 }
 
+func TestProductionNode(t *testing.T) {
+	n, err := nodefile.Parse("node.yaml", deploy.Node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.Name != "ns1" || n.Roles.Has(health.RoleControl) {
+		t.Errorf("the example is of %s with the roles %v, want ns1 as its comments say, which is no voter", n.Name, n.Roles.Names())
+	}
+}
+
 // Any text gives a node or problems of that file, never both or none.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/*.yaml", "testdata/bad/*.yaml"} {
