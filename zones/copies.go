@@ -17,6 +17,9 @@ type Copy struct {
 // not changed since prev (nil: none) is not read again. Zones that are to be copied and have no good copy are without data. A copy
 // that has mistakes stays as it was; the problems say so, of each version once.
 func (w *World) WithCopies(files Files, copies []Copy, prev *World) (*World, []Problem) {
+	if len(copies) == 0 && !slices.ContainsFunc(w.Zones, func(z Zone) bool { return z.Copied }) {
+		return w, nil
+	}
 	before, wanted := map[string]*Zone{}, map[string]string{}
 	if prev != nil {
 		for i := range prev.Zones {

@@ -60,14 +60,21 @@ func (r *Reader) Read(i int) {
 	if r.zone.Copied {
 		return // see WithCopies
 	}
-	old := l.before[r.zone.Apex]
-	if old != nil && old.isAs(r.zone, l.files.Version(r.zone.File)) {
-		old.as(r.zone)
+	r.renew(l.before[r.zone.Apex])
+	if r.zone.prepare() != nil {
+		r.zone.data = nil // Loader.World tries again, and says why
+	}
+}
+
+// renew reads the zone's file, unless it is as it was before (nil: there was none). A zone whose file has mistakes stays as it was.
+func (r *Reader) renew(before *Zone) {
+	if before != nil && before.isAs(r.zone, r.loader.files.Version(r.zone.File)) {
+		before.as(r.zone)
 		return
 	}
-	if !r.open() && old != nil && slices.Equal(old.Steer, r.zone.Steer) {
+	if !r.open() && before != nil && slices.Equal(before.Steer, r.zone.Steer) {
 		version := r.zone.Version
-		old.as(r.zone)
+		before.as(r.zone)
 		r.zone.Version, r.zone.stale = version, true
 	}
 }

@@ -79,7 +79,8 @@ func loadWorld(files zones.Files, prev *zones.World, begin func()) (*zones.World
 	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), l.Zones()) {
+	// One more than there are processors, as Go's scheduler has for the UDP workers, would only take turns with the others.
+	for range min(runtime.GOMAXPROCS(0), runtime.NumCPU(), l.Zones()) {
 		workers.Go(func() {
 			begin()
 			r := l.Reader()
@@ -96,7 +97,7 @@ func loadWorld(files zones.Files, prev *zones.World, begin func()) (*zones.World
 // double. But a hundred thousand zones are so many objects that to look through them often takes longer than to read them.
 const (
 	loadingGC     = 20
-	loadingManyGC = 70
+	loadingManyGC = 100
 	manyZones     = 10_000
 )
 
