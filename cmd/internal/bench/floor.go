@@ -32,6 +32,9 @@ func floor(address netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("floor: socket: %w", err)
 	}
+	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil { // as the nameservers' sockets have it
+		return fmt.Errorf("floor: SO_REUSEPORT: %w", err)
+	}
 	if err := unix.Bind(socket, &unix.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}); err != nil {
 		return fmt.Errorf("floor: bind %v: %w", address, err)
 	}
