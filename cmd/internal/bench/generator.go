@@ -62,10 +62,17 @@ type run struct {
 // do sends and counts, on a thread of its own that spins.
 func (r run) do() (tallies []tally, err error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // a collection would look like the server's latency
+	if r.cpu >= 0 {
+		release, err := confine(r.cpu)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its affinity with it
+		runtime.LockOSThread() // for good: the thread ends with the goroutine, and its namespace with it
 		if err = r.cable.enter(); err == nil {
 			tallies, err = r.spin()
 		}
@@ -75,13 +82,6 @@ func (r run) do() (tallies []tally, err error) {
 }
 
 func (r run) spin() ([]tally, error) {
-	if r.cpu >= 0 {
-		var set unix.CPUSet
-		set.Set(r.cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return nil, fmt.Errorf("generator: cpu %d: %w", r.cpu, err)
-		}
-	}
 	clients := make([]*client, len(r.streams))
 	for i, s := range r.streams {
 		c, err := dial(s, r.to, rand.NewPCG(r.seed, uint64(i)))
