@@ -243,6 +243,7 @@ func (l *Loader) World() (*World, error) {
 		return nil, p.mistakes.Err()
 	}
 	l.warnOfCopies()
+	l.warnOfHTTPS()
 	w.Definitions.Contents = w.contents()
 	for i := range w.Zones {
 		fmt.Fprintf(l.sum, "%s %x ", w.Zones[i].File, uint64(w.Zones[i].digest))

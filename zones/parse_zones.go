@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
@@ -205,4 +206,31 @@ func canonicalName(name string) (string, error) {
 	}
 	text, _, err := dns.UnpackDomainName(wire[:n], 0)
 	return dns.CanonicalName(text), err
+}
+
+// warnOfHTTPS warns of HTTPS records at steered names whose members are not probed by TLS: where such a record is, browsers take no
+// other way (RFC 9460, section 9.5), and a member can be up by its check and of no use to them.
+func (l *Loader) warnOfHTTPS() {
+	p := &l.parser
+	byTLS := map[string]bool{}
+	for _, pool := range p.world.Pools {
+		check := slices.IndexFunc(p.world.Checks, func(c Check) bool { return c.Name == pool.Check })
+		byTLS[pool.Name] = check >= 0 && p.world.Checks[check].Kind == health.KindHTTPS
+	}
+	for i := range p.source.zones {
+		entry, zone := &p.source.zones[i], &p.world.Zones[p.zoneOf[i]]
+		if zone.Static == nil {
+			continue
+		}
+		for _, s := range entry.Value.steer {
+			owner, err := wireName(s.Name)
+			if err != nil || byTLS[s.Value.pool.Value] {
+				continue
+			}
+			if _, ok := zone.Static.Find(owner).Name.Set(dns.TypeHTTPS); ok {
+				p.warnings.Add(s.Value.pool.Position, "zone %q: owner %q: has an HTTPS record, by which browsers come by TLS, and no check of pool %q probes that (type: https)",
+					entry.Name, s.Name, s.Value.pool.Value)
+			}
+		}
+	}
 }
