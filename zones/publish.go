@@ -84,6 +84,7 @@ func (p *PoolPlan) decide(in Inputs) *PoolAnswers {
 type availability struct {
 	permitted bool    // enabled, and its control is on
 	rung      [2]Rung // the rung from which it may be answered; RungOpen for one that is down
+	held      [2]bool // its status
 }
 
 // availability looks at every member as the clients near a region are to see it.
@@ -98,7 +99,8 @@ func (p *PoolPlan) availability(in Inputs, region geo.RegionID) []availability {
 		for family, check := range p.checks[i] {
 			members[i].rung[family] = RungUp
 			if check != "" {
-				members[i].rung[family] = rungOf(in.Health.Status(check, region))
+				status := in.Health.Status(check, region)
+				members[i].rung[family], members[i].held[family] = rungOf(status), status.Held
 			}
 		}
 	}
@@ -181,7 +183,7 @@ func (p *PoolPlan) offer(g *GroupPlan, members []availability, family int, rung 
 				weight = 1 // in a tier of standbys all are equal
 			}
 			c.Options = append(c.Options, Option{
-				Set: p.Sets[i][family], Weight: weight, Ramp: FullRamp, Member: i, Counter: p.memberCounter(i),
+				Set: p.Sets[i][family], Weight: weight, Ramp: FullRamp, Held: members[i].held[family], Member: i, Counter: p.memberCounter(i),
 			})
 			c.Total += weight
 		}

@@ -57,6 +57,7 @@ type Option struct {
 	Set     *RecordSet
 	Weight  uint32
 	Ramp    uint16 // per mille of the client prefixes, by hash, that may be given it; 1000: all
+	Held    bool   // the member's status is held, for want of vantages that are heard
 	Member  int    // number of the member in its pool; -1: the last resort
 	Counter int    // number of the counter of answers, see Plan.Counters
 }

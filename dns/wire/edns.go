@@ -204,9 +204,9 @@ func (e *edns) limit(transport int) int {
 	return min(transport, max(minMessage, int(e.size))) // RFC 6891, section 6.2.3
 }
 
-// appendOPT appends the OPT record of the answer that begins at an offset of b and may have limit bytes. The Report-Channel option,
-// for which nobody has asked, is in it if there is room left (RFC 9567, section 6.2).
-func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, extended infoCode, channel []byte) []byte {
+// appendOPT appends the OPT record of the answer that begins at an offset of b and may have limit bytes. The optional options, for which
+// nobody has asked, are in it if there is room left (for the Report-Channel option RFC 9567, section 6.2).
+func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, extended infoCode, optional [2][]byte) []byte {
 	var flags uint16
 	if e.do {
 		flags = flagDO // RFC 3225, section 3
@@ -242,8 +242,10 @@ func (e *edns) appendOPT(b []byte, start, limit int, rcode uint16, scope int, ex
 		b = append(b, 0, optionExtended, 0, 2)
 		b = binary.BigEndian.AppendUint16(b, uint16(extended))
 	}
-	if len(b)-start+len(channel) <= limit {
-		b = append(b, channel...)
+	for _, option := range optional {
+		if len(b)-start+len(option) <= limit {
+			b = append(b, option...)
+		}
 	}
 	if e.pad {
 		b = appendPadding(b, len(b)-start, limit)

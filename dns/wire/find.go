@@ -19,6 +19,7 @@ type answer struct {
 	authoritative bool
 	scope         int // of the client subnet (RFC 7871, section 7.2.1); 0: the answer is the same for every client
 	extended      infoCode
+	note          []byte // an option that goes with the answer if there is room, see Identity.Explain
 
 	zone       *zones.ZoneData // nil until it is known, and where there is none
 	wildcard   bool            // made the answer
@@ -249,9 +250,13 @@ func (a *answer) steered(number, family int, o owner, m static.Match) bool {
 	pool := a.snapshot.Pools[number]
 	group, scope := pool.Plan.Group(zones.Client{Source: a.query.request.Source, Subnet: a.query.edns.subnet})
 	a.out.GroupCounter = pool.Plan.GroupCounter(group)
-	option := pool.Groups[group].Families[family].Pick(a.random)
+	choice := &pool.Groups[group].Families[family]
+	option := choice.Pick(a.random)
 	if option == nil {
 		return false
+	}
+	if a.query.identity.Explain {
+		a.note = noteOf(choice.Rung, option)
 	}
 	a.scope, a.out.Counter = scope, option.Counter
 	a.add(sectionAnswer, option.Set, o, m)

@@ -18,6 +18,7 @@ type Identity struct {
 	NSID    []byte          // RFC 5001; at most MaxNSID bytes, empty: there is none
 	Chaos   []ChaosName     // every other name of class CH is REFUSED
 	Cookies *cookie.Secrets // of this moment; nil: cookie options are ignored
+	Explain bool            // steered answers say by an extended error when health is held, or all is down
 }
 
 var nobody Identity

@@ -118,9 +118,9 @@ func (m *message) truncate() {
 }
 
 // end appends the OPT record and completes the header.
-func (m *message) end(q *query, rcode uint16, authoritative bool, scope int, extended infoCode, channel []byte) {
+func (m *message) end(q *query, rcode uint16, authoritative bool, scope int, extended infoCode, optional [2][]byte) {
 	if q.edns.present {
-		m.bytes = q.edns.appendOPT(m.bytes, m.start, m.limit, rcode, scope, extended, channel)
+		m.bytes = q.edns.appendOPT(m.bytes, m.start, m.limit, rcode, scope, extended, optional)
 		m.counts[sectionAdditional]++
 	}
 	flags := flagQR | q.flags&(maskOpcode|flagRD|flagCD) | rcode&15

@@ -146,13 +146,13 @@ func (x *Scratch) Answer(dst []byte, s *zones.Snapshot, id *Identity) []byte {
 	if a.message.full || r.Truncate {
 		a.message.truncate()
 		a.out.Truncated, a.out.Counter, a.out.GroupCounter, a.out.Reported = true, -1, -1, false
-		a.asks = false // what leaves records out is to be short, and the client comes again
+		a.asks, a.note = false, nil // what leaves records out is to be short, and the client comes again
 	}
 	var channel []byte
 	if a.asks {
 		channel = s.Plan.Reports.Option
 	}
-	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended, channel)
+	a.message.end(&a.query, a.out.RCode, a.authoritative && a.query.class != classANY, a.scope, a.extended, [2][]byte{a.note, channel})
 	return a.message.bytes
 }
 

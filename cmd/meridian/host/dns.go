@@ -17,7 +17,7 @@ func (h *Host) openDNS(o Options, world *zones.World) error {
 	cfg := server.Config{
 		Listen: h.cfg.DNS, TLS: h.cfg.DoT, HTTPS: h.cfg.DoH, QUIC: h.cfg.DoQ, XDP: h.cfg.XDP, Snapshot: h.snapshot.Load, Logger: h.log, Registerer: h.registry,
 		UDPWorkers: o.UDPWorkers,
-		Identity:   wire.Identity{NSID: []byte(n.NSID)}, BadCookie: n.BadCookie,
+		Identity:   wire.Identity{NSID: []byte(n.NSID), Explain: n.ExtendedErrors}, BadCookie: n.BadCookie,
 		RRL: server.RateLimit{Mode: server.RateMode(n.RateMode), Limits: n.Rate},
 	}
 	for _, c := range n.Chaos {

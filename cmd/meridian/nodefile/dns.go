@@ -9,16 +9,17 @@ import (
 
 // A Nameserver is what the section dns says: what the nameserver tells of itself, and what it does about abuse.
 type Nameserver struct {
-	NSID      string
-	Chaos     []ChaosText
-	Cookies   bool
-	BadCookie bool
-	RateMode  RateMode
-	Rate      rrl.Limits
-	Tap       Tap
-	QueryLog  QueryLog
-	Keys      string   // directory; empty: none
-	TSIGKeys  []string // files
+	NSID           string
+	Chaos          []ChaosText
+	Cookies        bool
+	BadCookie      bool
+	ExtendedErrors bool
+	RateMode       RateMode
+	Rate           rrl.Limits
+	Tap            Tap
+	QueryLog       QueryLog
+	Keys           string   // directory; empty: none
+	TSIGKeys       []string // files
 }
 
 // A Tap is where samples go as dnstap: a socket, a file, or nowhere.
@@ -53,6 +54,7 @@ type dnsKeys struct {
 	chaos     []strict.Named[string]
 	cookies   bool
 	badCookie bool
+	explain   bool
 	rrl       rateKeys
 	tap       strict.At[Tap]
 	log       QueryLog
@@ -109,6 +111,8 @@ var dnsObject = strict.Object[dnsKeys]{
 		strict.Bool(), func(d *dnsKeys) *bool { return &d.cookies }),
 	strict.Optional("badcookie", "whether under load (queries queue up, or an answer was too many within a second) who knows of cookies must show a good one over UDP", "false",
 		strict.Bool(), func(d *dnsKeys) *bool { return &d.badCookie }),
+	strict.Optional("extended_errors", "whether steered answers say by the extended error Other (RFC 8914), for everybody to read, that all endpoints are down or that health is held for want of vantages", "false",
+		strict.Bool(), func(d *dnsKeys) *bool { return &d.explain }),
 	strict.Optional("rrl", "the bound on answers over UDP", "{}", rateObject.Type("a rate limit"), func(d *dnsKeys) *rateKeys { return &d.rrl }),
 	strict.Optional("tap", "where samples of answers go as dnstap: a socket or a file", "", strict.Placed(tapObject.Type("a tap")),
 		func(d *dnsKeys) *strict.At[Tap] { return &d.tap }),
@@ -122,7 +126,7 @@ var dnsObject = strict.Object[dnsKeys]{
 // nameserver reads the section for a node of a name. abs makes a path absolute.
 func (d *dnsKeys) nameserver(name string, abs func(string) string, report *strict.Report) Nameserver {
 	n := Nameserver{
-		NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, RateMode: d.rrl.mode, Rate: d.rrl.Limits, Tap: d.tap.Value, QueryLog: d.log, Keys: abs(d.keys),
+		NSID: d.nsid, Cookies: d.cookies, BadCookie: d.badCookie, ExtendedErrors: d.explain, RateMode: d.rrl.mode, Rate: d.rrl.Limits, Tap: d.tap.Value, QueryLog: d.log, Keys: abs(d.keys),
 	}
 	if d.tap.Given() && (n.Tap.Socket == "") == (n.Tap.File == "") {
 		report.Add(d.tap.Position, "dns: tap: want a socket or a file, one of the two")

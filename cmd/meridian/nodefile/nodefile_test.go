@@ -80,7 +80,7 @@ func TestGood(t *testing.T) {
 			TLS:    nodefile.TLS{Certificate: "testdata/keys/ns1.crt", Key: "/etc/meridian/ns1.key"},
 			Timing: nodefile.Local,
 			Nameserver: nodefile.Nameserver{
-				NSID: "n1.fra", Chaos: []nodefile.ChaosText{{"id.server", "n1"}, {"version.bind", "not told"}}, BadCookie: true, RateMode: nodefile.RateOn,
+				NSID: "n1.fra", Chaos: []nodefile.ChaosText{{"id.server", "n1"}, {"version.bind", "not told"}}, BadCookie: true, ExtendedErrors: true, RateMode: nodefile.RateOn,
 				Rate: rrl.Limits{
 					Rate: 500, Slip: 3, Leak: 7, IPv4: 28, IPv6: 48, Entries: 4096,
 					Exempt: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")},
