@@ -154,6 +154,13 @@ func (t *Table) Take(bucket Bucket, from netip.Addr, now int64) Action {
 	return Drop
 }
 
+// GiveBack undoes a Take that passed, for an answer that was not sent.
+func (t *Table) GiveBack(bucket Bucket) {
+	if b := t.find(uint64(bucket)); b.full >= t.interval {
+		b.full -= t.interval
+	}
+}
+
 func (t *Table) exempt(from netip.Addr) bool {
 	return slices.ContainsFunc(t.limits.Exempt, func(p netip.Prefix) bool { return p.Contains(from) })
 }

@@ -175,6 +175,30 @@ func TestTwin(t *testing.T) {
 	}
 }
 
+// What is given back can be taken once more, and a bucket never holds more than it can.
+func TestGiveBack(t *testing.T) {
+	table := rrl.New(limits(func(l *rrl.Limits) { l.Rate, l.Slip, l.Leak = 3, 0, 0 }), [16]byte{})
+	from := netip.MustParseAddr("192.0.2.1")
+	b := table.Bucket(from, rrl.Answer, nil)
+	passed := func() (n int) {
+		for table.Take(b, from, 1) == rrl.Pass {
+			n++
+		}
+		return n
+	}
+	for range 5 {
+		table.GiveBack(b)
+	}
+	if got := passed(); got != 3 {
+		t.Errorf("a full bucket that is given something holds %d, want 3", got)
+	}
+	table.GiveBack(b)
+	table.GiveBack(b)
+	if got := passed(); got != 2 {
+		t.Errorf("an empty bucket that is given two holds %d", got)
+	}
+}
+
 // A table that is far too small forgets, but who asks little is never limited in it, and who asks too much is still limited
 // while others come and go.
 func TestFullTableErrsTowardsAnswering(t *testing.T) {

@@ -28,7 +28,8 @@ func (s *Server) answer(out, query []byte, c *conversation) (_ []byte, ok bool) 
 	if !pending {
 		return answer, ok
 	}
-	maker := s.config.Signing.Maker(s.allow(c.from.Addr(), 0))
+	g := grant{server: s, from: c.from.Addr()}
+	maker := s.config.Signing.Maker(g.allow)
 	for waited := time.Duration(0); waited < signPatience && s.ending.Err() == nil; waited += signRetry {
 		if answer, ok, pending = s.answerBy(maker, out, query, c, false); !pending {
 			return answer, ok

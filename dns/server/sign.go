@@ -85,6 +85,14 @@ func (b *budget) take(from netip.Addr, now time.Time, since time.Duration) bool 
 	return true
 }
 
+// giveBack returns a signature that was taken and not made.
+func (b *budget) giveBack(from netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = min(b.most, b.left+1)
+	b.networks.GiveBack(b.networks.Bucket(from, rrl.Answer, nil))
+}
+
 // mayMake takes one signature for a client from the budget, and reports whether it was there.
 func (s *Server) mayMake(from netip.Addr) bool {
 	now := time.Now()
@@ -98,15 +106,31 @@ func (s *Server) signLater(l later) bool {
 	case s.unsigned <- l:
 		return true
 	default:
+		s.budget.giveBack(l.from.Addr())
 		return false
 	}
 }
 
-// allow is what a Maker asks before each signature for a client, of which some are taken from the budget already.
-func (s *Server) allow(from netip.Addr, taken int) func() bool {
-	return func() bool {
-		taken--
-		return taken >= 0 || s.mayMake(from)
+// A grant is leave to make signatures for a client, the first of which may have been taken from the budget already.
+type grant struct {
+	server *Server
+	from   netip.Addr
+	taken  bool
+}
+
+// allow is what a Maker asks before each signature.
+func (g *grant) allow() bool {
+	if g.taken {
+		g.taken = false
+		return true
+	}
+	return g.server.mayMake(g.from)
+}
+
+// end gives back what was taken for nothing: many may ask for the same at once, and the first has it made for all.
+func (g *grant) end() {
+	if g.taken {
+		g.server.budget.giveBack(g.from)
 	}
 }
 
@@ -120,10 +144,12 @@ func (s *Server) signUDP() {
 			return
 		case l := <-s.unsigned:
 			c := conversation{transport: transportUDP, from: l.from, to: l.to, limit: wire.MaxUDP}
-			answer, ok, pending := s.answerBy(s.config.Signing.Maker(s.allow(l.from.Addr(), 1)), buffer[:0], l.query, &c, false)
+			g := grant{server: s, from: l.from.Addr(), taken: true}
+			answer, ok, pending := s.answerBy(s.config.Signing.Maker(g.allow), buffer[:0], l.query, &c, false)
 			if pending {
 				answer, ok, _ = s.answerBy(s.config.Signing.Signer, buffer[:0], l.query, &c, true)
 			}
+			g.end()
 			if ok {
 				s.countUnsent(transportUDP, l.reply(answer))
 			}

@@ -139,12 +139,45 @@ func TestBudgetFillsAgain(t *testing.T) {
 	}
 }
 
-// What was taken for a query ahead is not asked for again, and what comes after it is.
-func TestAllowCountsWhatWasTaken(t *testing.T) {
-	s := newServer(Config{UDPWorkers: 1, Signing: Signing{Rate: 1, PerNetwork: 1000}}) // one, and the next in a second
-	allow := s.allow(netip.MustParseAddr("192.0.2.1"), 1)
-	if got := [3]bool{allow(), allow(), allow()}; got != [3]bool{true, true, false} {
-		t.Errorf("with one taken and one left: %v, want two", got)
+// What was taken for a query ahead is not asked for again, what comes after it is, and what nobody needed is there for the next.
+func TestGrant(t *testing.T) {
+	s := newServer(Config{UDPWorkers: 1, Signing: Signing{Rate: 1, PerNetwork: 1}}) // one, and the next in a second
+	from := netip.MustParseAddr("192.0.2.1")
+	for round := range 3 {
+		if !s.mayMake(from) {
+			t.Fatalf("round %d: what was given back is not there", round)
+		}
+		g := grant{server: s, from: from, taken: true}
+		g.end()
+	}
+	if !s.mayMake(from) {
+		t.Fatal("what was given back is not there")
+	}
+	g := grant{server: s, from: from, taken: true}
+	if got := [2]bool{g.allow(), g.allow()}; got != [2]bool{true, false} {
+		t.Errorf("with one taken and none left: %v, want one", got)
+	}
+	if g.end(); s.mayMake(from) {
+		t.Error("what was used is given back")
+	}
+}
+
+// An askedSigner has every signature as soon as somebody asks for it beside the worker: another query has had it made.
+type askedSigner struct{ lazySigner }
+
+func (s askedSigner) Zone(string) (wire.Signing, bool) { return s, true }
+func (s askedSigner) Signatures(_ []byte, set zones.RecordSet) ([]byte, uint16) {
+	return s.rrsig(set.Type, nil), 1
+}
+
+// Queries for what is made already, when their turn comes, take nothing from the budget.
+func TestWhatOthersHadMadeTakesNothing(t *testing.T) {
+	r := signedRun(t, Signing{lazySigner{}, func(func() bool) wire.Signer { return askedSigner{} }, 1000, 5})
+	for i := range 50 {
+		m, err := signedAsk(t, r.address, "udp", fmt.Sprintf("n%d.example.com.", i))
+		if err != nil || m.Truncated {
+			t.Fatalf("answer %d: %v, error %v, want one that is whole", i, m, err)
+		}
 	}
 }
 
