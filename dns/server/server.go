@@ -173,7 +173,7 @@ func newServer(config Config) *Server {
 	s.reporter.log, s.reporter.running = s.config.Logger, &s.workers
 	s.ending, s.end = context.WithCancel(context.Background())
 	s.unsigned = make(chan later, signQueue)
-	s.budget.init(s.config.Signing, s.config.UDPWorkers, s.began)
+	s.budget.init(s.config.Signing, s.config.UDPWorkers)
 	s.clients.init(s.config.Limits)
 	s.maintain.init(s.config.Limits.Maintain, s.config.Limits.MaintainPerClient)
 	s.dot = s.tlsConfig("dot")

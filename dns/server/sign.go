@@ -44,20 +44,20 @@ type later struct {
 
 // budget bounds the signatures that questions cause.
 type budget struct {
-	empty atomic.Int64 // until when it is, in Unix nanoseconds: who asks before takes no lock
+	empty atomic.Int64 // until when it is, in ns since the server began: who asks before takes no lock
 
 	mu       sync.Mutex
 	rate     float64 // per second
 	most     float64 // that are left
 	left     float64
-	last     time.Time
+	last     time.Duration // when left was reckoned last, since the server began
 	networks *rrl.Table
 }
 
-func (b *budget) init(c Signing, workers int, now time.Time) {
+func (b *budget) init(c Signing, workers int) {
 	b.rate = float64(c.Rate * workers)
 	b.most = max(1, b.rate/10)
-	b.left, b.last = b.most, now
+	b.left = b.most
 	limits := rrl.Default()
 	limits.Rate, limits.Slip, limits.Leak = c.PerNetwork, 0, 0
 	var seed [16]byte
@@ -65,20 +65,20 @@ func (b *budget) init(c Signing, workers int, now time.Time) {
 	b.networks = rrl.New(limits, seed)
 }
 
-// take reports whether one more signature may be made for a client.
-func (b *budget) take(from netip.Addr, now time.Time, since time.Duration) bool {
-	if now.UnixNano() < b.empty.Load() {
+// take reports whether one more signature may be made for a client, now since the server began.
+func (b *budget) take(from netip.Addr, now time.Duration) bool {
+	if int64(now) < b.empty.Load() {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left = min(b.most, b.left+b.rate*now.Sub(b.last).Seconds())
+	b.left = min(b.most, b.left+b.rate*(now-b.last).Seconds())
 	b.last = now
 	if b.left < 1 {
-		b.empty.Store(now.Add(time.Duration((1 - b.left) / b.rate * float64(time.Second))).UnixNano())
+		b.empty.Store(int64(now + time.Duration((1-b.left)/b.rate*float64(time.Second))))
 		return false
 	}
-	if b.networks.Judge(from, rrl.Answer, nil, int64(since)+1) != rrl.Pass {
+	if b.networks.Judge(from, rrl.Answer, nil, int64(now)+1) != rrl.Pass {
 		return false
 	}
 	b.left--
@@ -95,8 +95,7 @@ func (b *budget) giveBack(from netip.Addr) {
 
 // mayMake takes one signature for a client from the budget, and reports whether it was there.
 func (s *Server) mayMake(from netip.Addr) bool {
-	now := time.Now()
-	return s.budget.take(from, now, now.Sub(s.began))
+	return s.budget.take(from, time.Since(s.began))
 }
 
 // signLater has a query over UDP signed and answered beside the worker, and reports whether there is room for it. Its first signature has
