@@ -3,8 +3,11 @@ package replica
 import (
 	"crypto/tls"
 	"net"
+	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // dialFrom opens connections to a voter from one address of the loopback, and closes them when the test ends.
@@ -121,4 +124,27 @@ func TestManyCommandsAtOnce(t *testing.T) {
 	if got := voter.metric(t, "meridian_replica_refused_connections_total", "peer"); got != 0 {
 		t.Errorf("refused{peer} = %v, want 0", got)
 	}
+}
+
+// A voter that is closed amid commands leaves none of them waiting.
+func TestCloseAmidCommands(t *testing.T) {
+	for range 10 {
+		c := newCluster(t, 1)
+		c.startAll()
+		_, leader := c.leader()
+		submit(t, leader, define("us eu"))
+		var commands sync.WaitGroup
+		for i := range 64 {
+			commands.Go(func() {
+				for leader.ctx.Err() == nil {
+					leader.Submit(t.Context(), set("us", i%2 == 0))
+				}
+			})
+		}
+		before := leader.State().Index
+		eventually(t, "commands decided", func() bool { return leader.State().Index > before+20 })
+		c.stop("v1")
+		commands.Wait()
+	}
+	goleak.VerifyNone(t)
 }

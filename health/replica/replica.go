@@ -89,11 +89,12 @@ type Replica struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
-	raft    *raft.Raft // voters only, as the next four
+	raft    *raft.Raft // voters only, as the next five
 	store   *store
 	stream  *stream
 	machine *machine
 	slots   chan struct{} // of forwarded commands in hand
+	inHand  inHand
 
 	forwards map[health.NodeID]chan struct{} // of commands on their way to each voter
 
@@ -326,10 +327,18 @@ func (r *Replica) deliver() {
 // State is the newest state that this node knows; nil before any.
 func (r *Replica) State() *control.State { return r.view.newest() }
 
-// Close ends replication. The error names a disk that hangs.
+// Close answers the commands in hand, takes no more, and ends replication. The error names a disk that hangs.
 func (r *Replica) Close() error {
 	var err error
 	r.closing.Do(func() {
+		limit, stop := context.WithTimeout(context.Background(), closeWithin)
+		defer stop()
+		if r.voter {
+			select {
+			case <-r.inHand.close():
+			case <-limit.Done(): // the disk hangs
+			}
+		}
 		r.cancel()
 		if r.voter {
 			r.stream.shut()
@@ -341,7 +350,7 @@ func (r *Replica) Close() error {
 			select {
 			case <-down:
 				err = r.store.Close()
-			case <-time.After(closeWithin): // raft waits for the disk
+			case <-limit.Done(): // raft waits for the disk
 				if err = r.store.Close(); err == nil {
 					<-down
 				}

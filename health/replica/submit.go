@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -132,6 +133,38 @@ func (r *Replica) ask(ctx context.Context, cmd control.Command) (control.Result,
 	return control.Result{}, errors.Join(trouble...)
 }
 
+// An inHand counts the commands that raft is to answer, and takes none once it is closed: raft forgets those
+// that it has committed and not yet applied when it is shut down, and whoever waits for one would wait forever.
+type inHand struct {
+	mu     sync.Mutex
+	closed bool
+	count  sync.WaitGroup
+}
+
+func (h *inHand) take() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.count.Add(1)
+	}
+	return !h.closed
+}
+
+func (h *inHand) done() { h.count.Done() }
+
+// close takes no more; the channel is closed when all are answered.
+func (h *inHand) close() <-chan struct{} {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	answered := make(chan struct{})
+	go func() {
+		h.count.Wait()
+		close(answered)
+	}()
+	return answered
+}
+
 // apply decides a command on the leader.
 func (r *Replica) apply(ctx context.Context, cmd control.Command) (control.Result, error) {
 	cmd.Time = r.cfg.Now().UTC()
@@ -146,13 +179,21 @@ func (r *Replica) apply(ctx context.Context, cmd control.Command) (control.Resul
 	if within <= 0 {
 		return control.Result{}, ErrNoLeader
 	}
+	if !r.inHand.take() {
+		return control.Result{}, fmt.Errorf("%w: voter %q is closing", ErrNoLeader, r.cfg.Self)
+	}
 	future := r.raft.Apply(data, within)
 	done := make(chan error, 1)
-	go func() { done <- future.Error() }() // ends with the leadership at the latest
+	go func() { // ends with the leadership at the latest
+		defer r.inHand.done()
+		done <- future.Error()
+	}()
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		return control.Result{}, fmt.Errorf("%w: %w", ErrInDoubt, ctx.Err())
+	case <-r.ctx.Done():
+		return control.Result{}, fmt.Errorf("%w: voter %q is closing", ErrInDoubt, r.cfg.Self)
 	}
 	switch {
 	case err == nil:
