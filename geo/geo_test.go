@@ -55,6 +55,29 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// The first and last addresses of each block are in it, and their neighbours where another block has them.
+func TestSpecialPrefix(t *testing.T) {
+	addresses := []netip.Addr{{}, netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	for _, p := range specialPrefixes {
+		addresses = append(addresses, p.Addr(), p.Addr().Prev(), lastOf(p), lastOf(p).Next())
+	}
+	r := rand.New(rand.NewPCG(1, 0))
+	for range 2000 {
+		addresses = append(addresses, randomPrefix(r).Addr())
+	}
+	for _, a := range addresses {
+		var want netip.Prefix
+		for _, p := range specialPrefixes {
+			if !want.IsValid() && p.Contains(a) { // of nested ones the first
+				want = p
+			}
+		}
+		if got, ok := SpecialPrefix(a); got != want || ok != want.IsValid() {
+			t.Errorf("SpecialPrefix(%v) = %v, %v, want %v", a, got, ok, want)
+		}
+	}
+}
+
 func TestEmbedded(t *testing.T) {
 	for _, row := range []struct {
 		addr   string

@@ -21,8 +21,31 @@ func parsePrefixes(texts ...string) []netip.Prefix {
 	return prefixes
 }
 
+// specialBytes says by family and first byte of an address whether a special prefix may hold it: most of the millions that a
+// database asks about, none can.
+var specialBytes = func() (bytes [2][256]bool) {
+	for _, p := range specialPrefixes {
+		first, family := firstByte(p.Addr())
+		for i := range 1 << max(0, 8-p.Bits()) {
+			bytes[family][int(first)+i] = true
+		}
+	}
+	return bytes
+}()
+
+func firstByte(a netip.Addr) (first byte, family int) {
+	bytes := a.As16()
+	if family = familyOf(a); family == family4 {
+		return bytes[12], family
+	}
+	return bytes[0], family
+}
+
 // SpecialPrefix returns the private or special-purpose block that holds a, if there is one.
 func SpecialPrefix(a netip.Addr) (netip.Prefix, bool) {
+	if first, family := firstByte(a); !specialBytes[family][first] {
+		return netip.Prefix{}, false
+	}
 	for _, p := range specialPrefixes {
 		if p.Contains(a) {
 			return p, true

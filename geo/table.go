@@ -65,7 +65,12 @@ func (b *Builder) AddID(p netip.Prefix, place PlaceID) error {
 		return nil
 	}
 	family, e := newEntry(p, uint32(place))
-	b.entries[family] = append(b.entries[family], e)
+	entries := b.entries[family]
+	if len(entries) == cap(entries) {
+		// By append they would grow by a quarter, and what is not used yet would be cleared each time: fresh memory need not be.
+		entries = append(make([]entry, 0, max(1024, 2*len(entries))), entries...)
+	}
+	b.entries[family] = append(entries, e)
 	return nil
 }
 
@@ -133,7 +138,7 @@ func flatten(entries []entry, family int) []span {
 	slices.SortStableFunc(entries, func(a, b entry) int {
 		return cmp.Or(a.lo.compare(b.lo), cmp.Compare(a.bits, b.bits))
 	})
-	spans := make([]span, 0, len(entries)+1)
+	spans := make([]span, 0, 2*len(entries)+1) // where all begin and end; what is not used is not touched
 	emit := func(start key, value uint32) {
 		if n := len(spans); n > 0 && spans[n-1].start == start {
 			spans[n-1].value = value

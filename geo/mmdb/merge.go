@@ -31,6 +31,17 @@ func (c *cursor) advance() error {
 // file around an address. Every other file's network around that address then holds p, so p's place has it.
 // The networks of one file do not overlap, so each file has at most one network open at a time.
 func merge(files []*file, one func(p netip.Prefix, file, place int) error, several func(netip.Prefix, geo.Place) error) error {
+	if len(files) == 1 {
+		for n, err := range files[0].networks() {
+			if err == nil {
+				err = one(n.prefix, 0, n.place)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	cursors := make([]cursor, len(files))
 	for i, f := range files {
 		next, stop := iter.Pull2(f.networks())

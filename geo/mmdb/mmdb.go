@@ -16,9 +16,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"time"
 
@@ -123,9 +123,11 @@ func unpack(packed []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", Embedded, err)
 	}
-	data, err := io.ReadAll(r)
-	if err != nil {
+	var data bytes.Buffer
+	size := binary.LittleEndian.Uint32(packed[len(packed)-4:]) // RFC 1952, section 2.3.1: ISIZE
+	data.Grow(int(min(size, maxFileSize)) + bytes.MinRead)
+	if _, err := data.ReadFrom(r); err != nil {
 		return nil, fmt.Errorf("%s: %w", Embedded, err)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }

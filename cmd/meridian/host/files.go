@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +27,10 @@ func (d directory) path(name string) (string, error) {
 	if !fs.ValidPath(name) {
 		return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
 	}
-	return filepath.Join(string(d), filepath.FromSlash(name)), nil
+	if name == "." {
+		return string(d), nil
+	}
+	return string(d) + "/" + name, nil
 }
 
 // List is for zones.Files.
@@ -35,7 +39,12 @@ func (d directory) List(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries, err := os.ReadDir(p)
+	f, err := os.Open(p)
+	if err != nil {
+		return nil, fmt.Errorf("world: %w", err)
+	}
+	defer f.Close()
+	entries, err := f.ReadDir(-1)
 	if err != nil {
 		return nil, fmt.Errorf("world: %w", err)
 	}
@@ -50,6 +59,7 @@ func (d directory) List(dir string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
+	slices.Sort(names) // os.ReadDir would sort the entries, which takes twice as long
 	return names, nil
 }
 

@@ -73,9 +73,15 @@ func Load(dir string, table *geo.Table) (*zones.Plan, error) {
 // loadWorld reads a world, its zones on all processors by goroutines that begin with a call of begin. Zone files that have not changed
 // since prev are not read again.
 func loadWorld(files zones.Files, prev *zones.World, begin func()) (*zones.World, error) {
+	if prev == nil {
+		defer debug.SetGCPercent(debug.SetGCPercent(listingGC))
+	}
 	l := zones.NewLoader(files, prev)
-	if l.Zones() > manyZones {
+	switch {
+	case l.Zones() > manyZones:
 		defer debug.SetGCPercent(debug.SetGCPercent(loadingManyGC))
+	case prev == nil:
+		debug.SetGCPercent(loadingGC)
 	}
 	var next atomic.Int64
 	var workers sync.WaitGroup
@@ -94,8 +100,10 @@ func loadWorld(files zones.Files, prev *zones.World, begin func()) (*zones.World
 }
 
 // The garbage collector's targets while a world is read. What is read stays, so waiting for the heap to double would only make it
-// double. But a hundred thousand zones are so many objects that to look through them often takes longer than to read them.
+// double. But a hundred thousand zones are so many objects that to look through them often takes longer than to read them, and
+// before there are any, a fifth of the heap is next to nothing.
 const (
+	listingGC     = 400
 	loadingGC     = 20
 	loadingManyGC = 100
 	manyZones     = 10_000
