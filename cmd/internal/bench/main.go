@@ -15,11 +15,14 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func main() {
@@ -76,6 +79,13 @@ func compareAll() error {
 	if b.dir, err = os.MkdirTemp("", "meridian-bench-"); err != nil {
 		return err
 	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGPIPE)
+	go func() {
+		s := <-interrupted
+		stopAll()
+		exit(fmt.Errorf("ended by %v, files are in %s", s, b.dir))
+	}()
 	if b.endpoints, err = openEndpoints(); err != nil {
 		return err
 	}

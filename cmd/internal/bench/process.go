@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,11 +39,24 @@ func launch(dir, name string, cpu int, argv []string) (*process, error) {
 	if err := p.command.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	running.Store(p, true)
 	go func() {
 		_ = p.command.Wait() // how it ended is in its log
+		running.Delete(p)
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// running has every process that has not ended.
+var running sync.Map
+
+// stopAll ends all processes.
+func stopAll() {
+	running.Range(func(p, _ any) bool {
+		p.(*process).stop()
+		return true
+	})
 }
 
 // stop ends the process and its children, the hard way if the polite one takes longer than 3 s.
