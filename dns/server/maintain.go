@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/tls"
 	"net/netip"
 	"sync"
@@ -122,7 +123,10 @@ func (c *sharedCounters) countUpkeep(qtype uint16, rcode, received, sent int) {
 // upkeepDatagram has a request that came over UDP answered beside the worker that received it. reply sends the answer
 // from any goroutine.
 func (s *Server) upkeepDatagram(query []byte, from netip.AddrPort, reply func([]byte) error) {
-	query = append([]byte(nil), query...)
+	if !s.takeUpkeep(transportUDP, from.Addr()) {
+		return
+	}
+	query = bytes.Clone(query)
 	s.workers.Go(func() {
 		c := conversation{transport: transportUDP, from: from, limit: wire.MaxUDP}
 		s.answerUpkeep(query, &c, func(message []byte) error {

@@ -1,19 +1,11 @@
 package server
 
 import (
-	"net/netip"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// upkeep has the query at i answered beside the worker, if there is room for that.
-func (w *udpWorker) upkeep(s *Server, i int, query []byte, from netip.AddrPort) {
-	if s.takeUpkeep(transportUDP, from.Addr()) {
-		s.upkeepDatagram(query, from, w.reply(i))
-	}
-}
 
 // reply returns a function that answers the query at i from any goroutine, also when the worker has gone on. The socket
 // is open for as long as the server has workers.

@@ -165,7 +165,7 @@ func (w *udpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 		return
 	}
 	if s.wantsDatagram(query) {
-		w.upkeep(s, i, query, from)
+		s.upkeepDatagram(query, from, w.reply(i))
 		return
 	}
 	d := &w.drafts[w.drafted]

@@ -68,12 +68,10 @@ func (w *udpWorker) answer(s *Server, query []byte, from netip.AddrPort) {
 	}
 	client := plainAddress(from)
 	if s.wantsDatagram(query) {
-		if s.takeUpkeep(transportUDP, client.Addr()) {
-			s.upkeepDatagram(query, client, func(b []byte) error {
-				_, err := w.conn.WriteToUDPAddrPort(b, from)
-				return err
-			})
-		}
+		s.upkeepDatagram(query, client, func(b []byte) error {
+			_, err := w.conn.WriteToUDPAddrPort(b, from)
+			return err
+		})
 		return
 	}
 	w.limiter.begin(s, false)

@@ -238,10 +238,14 @@ func (w *xdpWorker) take(s *Server, n int) {
 }
 
 // draft drafts the answer to the query at w.at.
-func (w *xdpWorker) draft(_ *Server, snapshot *zones.Snapshot) {
+func (w *xdpWorker) draft(s *Server, snapshot *zones.Snapshot) {
 	in, ok := parseFrame(w.socket.received(w.at))
 	if !ok || in.from.Port() == 0 {
 		w.counters.drop(dropPort)
+		return
+	}
+	if s.wantsDatagram(in.query) { // a signed one for an SOA record: the program passes the others on
+		s.upkeepDatagram(in.query, in.from, w.reply(in))
 		return
 	}
 	out := w.socket.room(w.drafted)

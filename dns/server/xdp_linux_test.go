@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"fmt"
@@ -209,10 +210,27 @@ func TestXDPAtAllAddresses(t *testing.T) {
 		if err != nil || m.Opcode != dns.OpcodeNotify || m.Rcode != dns.RcodeSuccess {
 			t.Errorf("NOTIFY: %v, %v, want NOERROR", m, err)
 		}
+		signed := new(dns.Msg).SetQuestion("example.com.", dns.TypeSOA).SetTsig("peer.", dns.HmacSHA256, 300, time.Now().Unix())
+		b, _, err := dns.TsigGenerate(signed, "c2VjcmV0", "", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := net.Dial("udp", labOther4+":53")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = conn.Write(b)
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		answer := make([]byte, 512)
+		n, err := conn.Read(answer)
+		if b[2] |= 0x80; err != nil || !bytes.Equal(answer[:n], b) {
+			t.Errorf("signed SOA query: %x, %v, want Maintain's answer %x", answer[:n], err, b)
+		}
 	})
-	eventually(t, func() bool { // a NOTIFY is counted when its answer has been sent
+	eventually(t, func() bool { // what Maintain answers is counted when it has been sent
 		got := r.metrics(t)
-		return got["queries_total{transport=xdp,type=A}"] == 3 && got["queries_total{transport=udp,type=SOA}"] == 1
+		return got["queries_total{transport=xdp,type=A}"] == 3 && got["queries_total{transport=udp,type=SOA}"] == 2
 	})
 }
 
