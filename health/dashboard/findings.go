@@ -58,7 +58,7 @@ const (
 // find returns what is wrong in a scene, worst first.
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
-//	           nodes differ for a minute · a voter that does not vote
+//	           nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
 //	warning    a configuration or a zone file refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds
 //	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
@@ -95,6 +95,10 @@ func (f *findings) snapshot(c scene) {
 		}
 		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "%s: %s%s", r.extent(), mistakes[0], more)
 	}
+	if failing := c.node.Failing; failing != nil {
+		f.add(levelCritical, 1, kindWorld, string(c.node.Name), time.Time{}, "Node %s answers SERVFAIL for %s, of which it has no data or not the keys; its log says why",
+			c.node.Name, someOf("zone", failing.Zones, failing.Count))
+	}
 	if c.snapshot == nil {
 		f.add(levelCritical, 0, kindSnapshot, string(c.node.Name), c.node.Started, "Node %s answers nothing: no configuration is compiled yet", c.node.Name)
 		return
@@ -111,21 +115,26 @@ func (f *findings) snapshot(c scene) {
 	}
 }
 
-// mostFiles bounds how many zone files a finding names.
-const mostFiles = 3
+// mostNames bounds how many things a finding names.
+const mostNames = 3
 
 // extent says what is refused, and what is in force.
 func (r *Refusal) extent() string {
-	switch n := len(r.Zones); {
-	case n == 0:
+	if len(r.Zones) == 0 {
 		return "The configuration on disk is refused, an older one is in force"
+	}
+	return fmt.Sprintf("Not taken: %s; what was served instead stays, all else on disk is in force", someOf("zone file", r.Zones, len(r.Zones)))
+}
+
+// someOf names a few of n things.
+func someOf(kind string, names []string, n int) string {
+	switch {
 	case n == 1:
-		return fmt.Sprintf("Zone file %s is refused and its zone stays as it was, all else on disk is in force", r.Zones[0])
-	case n <= mostFiles:
-		return fmt.Sprintf("Zone files %s are refused and their zones stay as they were, all else on disk is in force", strings.Join(r.Zones, ", "))
+		return kind + " " + names[0]
+	case n <= mostNames:
+		return kind + "s " + strings.Join(names, ", ")
 	default:
-		return fmt.Sprintf("Zone files %s and %d more are refused and their zones stay as they were, all else on disk is in force",
-			strings.Join(r.Zones[:mostFiles], ", "), n-mostFiles)
+		return fmt.Sprintf("%ss %s and %d more", kind, strings.Join(names[:mostNames], ", "), n-mostNames)
 	}
 }
 
@@ -179,7 +188,7 @@ func (f *findings) controls(c scene) {
 			f.add(levelNotice, 0, kindControl, string(ctl.Name), ctl.Changed, "Control %s is off%s", ctl.Name, byWhom(ctl))
 		}
 	}
-	if !c.node.Quorum {
+	if c.node.Raft != "" && !c.node.Quorum {
 		f.add(levelWarning, 1, kindVoters, string(c.node.Name), time.Time{}, "No quorum of voters: controls stay as they are and can't be changed")
 	}
 }

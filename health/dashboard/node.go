@@ -14,12 +14,19 @@ type NodeInfo struct {
 	Roles    []string          `json:"roles"`
 	Version  string            `json:"version"`
 	Started  time.Time         `json:"started"`
-	Raft     string            `json:"raft,omitempty"`     // for people: "leader is eu1, 3 voters"
+	Raft     string            `json:"raft,omitempty"`     // for people: "leader is eu1, 3 voters"; empty: no voters are configured
 	Quorum   bool              `json:"quorum"`             // the voters can decide, as far as the node knows
 	Dropped  map[string]uint64 `json:"dropped,omitempty"`  // messages refused, by reason
 	Abstains string            `json:"abstains,omitempty"` // why this voter does not vote; empty: it does, or is none
 	Refused  *Refusal          `json:"refused,omitempty"`  // nil: the configuration on disk is in force
+	Failing  *Failing          `json:"failing,omitempty"`  // nil: the node answers all zones, or is no nameserver
 	Peers    []Peer            `json:"-"`                  // ordered by name, this node included; shown by themselves
+}
+
+// Failing are the zones that the node answers SERVFAIL, for it has no data or not the keys of them.
+type Failing struct {
+	Count int      `json:"count"`
+	Zones []string `json:"zones"` // by apex; of many the first ten
 }
 
 // A Refusal says that the configuration on disk was not taken, or not all of it.

@@ -73,6 +73,7 @@ func (h *Host) info() dashboard.NodeInfo {
 		s := h.replica.Status()
 		info.Raft, info.Quorum, info.Abstains = raftText(s), s.Leader != "", h.abstains
 	}
+	info.Failing = h.failing()
 	v := h.view.Load()
 	if v == nil {
 		return info
@@ -90,6 +91,35 @@ func (h *Host) info() dashboard.NodeInfo {
 		info.Peers = append(info.Peers, peer)
 	}
 	return info
+}
+
+// mostFailing is how many zones are named that are answered SERVFAIL.
+const mostFailing = 10
+
+// failing returns the zones that this node answers SERVFAIL; nil if there are none.
+func (h *Host) failing() *dashboard.Failing {
+	s := h.snapshot.Load()
+	if s == nil || h.dns == nil {
+		return nil
+	}
+	var f dashboard.Failing
+	for i := range s.Plan.World.Zones {
+		z := &s.Plan.World.Zones[i]
+		ready := z.Static != nil
+		if ready && z.Sign != "" && h.signer != nil {
+			_, ready = h.signer.Zone(z.Static.Apex)
+		}
+		if ready {
+			continue
+		}
+		if f.Count++; f.Count <= mostFailing {
+			f.Zones = append(f.Zones, z.Apex)
+		}
+	}
+	if f.Count == 0 {
+		return nil
+	}
+	return &f
 }
 
 // refresh puts what this node goes by now in place of what its last heartbeat said.

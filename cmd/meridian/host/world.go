@@ -192,7 +192,7 @@ func (c *compiler) read() (*zones.Plan, error) {
 	c.world = world
 	c.metrics.compiled(time.Since(started))
 	for _, p := range world.Refused {
-		c.log.Error("zone file refused, the zone stays as it was", "file", p.File, "line", p.Line, "err", p.Text)
+		c.log.Error("zone file refused, what was served instead stays", "file", p.File, "line", p.Line, "err", p.Text)
 	}
 	return plan, nil
 }
