@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -113,6 +114,67 @@ func TestSigningIsBounded(t *testing.T) {
 }
 
 // The budget goes by the workers, not by how many goroutines may run: a program gives the scheduler one to spare.
+// A client that asks for more signatures at once than may be in the making on its connection waits, and loses no answer: those that
+// need none come first.
+func TestManyMissingSignaturesOnAConnection(t *testing.T) {
+	r := run(t, Config{Signing: signingOf(400, 0), UDPWorkers: 1, Limits: Limits{InFlight: 2}})
+	r.snapshot.Store(signedSnapshot(t))
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	var queries []byte
+	const unsigned = 30
+	for i := range unsigned + 1 {
+		q := new(dns.Msg).SetQuestion(fmt.Sprintf("n%d.example.com.", i), dns.TypeA).SetEdns0(1232, i < unsigned)
+		q.Id = uint16(i)
+		b, err := q.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		queries = appendFramed(queries, b)
+	}
+	if _, err := conn.Write(queries); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(map[uint16]bool)
+	c := dns.Conn{Conn: conn}
+	for range unsigned + 1 {
+		m, err := c.ReadMsg()
+		if err != nil {
+			t.Fatalf("after %d answers: %v", len(answered), err)
+		}
+		answered[m.Id] = true
+	}
+	if len(answered) != unsigned+1 {
+		t.Errorf("%d different answers, want %d", len(answered), unsigned+1)
+	}
+}
+
+// What gets no signature in time is left out, and the connection goes on.
+func TestConnectionOutlivesWhatIsNotSigned(t *testing.T) {
+	r := signedRun(t, Signing{lazySigner{}, func(func() bool) wire.Signer { return lazySigner{} }, 0, 0})
+	c, err := (&dns.Client{Net: "tcp", Timeout: 20 * time.Second}).Dial(r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	if err := c.WriteMsg(new(dns.Msg).SetQuestion("nothing.example.com.", dns.TypeA).SetEdns0(1232, true)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool { return r.metrics(t)["dropped_total{reason=unsigned,transport=tcp}"] == 1 })
+	q := new(dns.Msg).SetQuestion("nothing.example.com.", dns.TypeA)
+	if err := c.WriteMsg(q); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := c.ReadMsg(); err != nil || m.Id != q.Id {
+		t.Errorf("the next query: %v, %v, want its answer", m, err)
+	}
+}
+
 func TestBudgetGoesByWorkers(t *testing.T) {
 	for _, workers := range []int{1, 4} {
 		s := newServer(Config{UDPWorkers: workers, Signing: Signing{Rate: 100}})

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gslb/meridian/dns/wire"
@@ -77,14 +76,14 @@ type stream struct {
 	client  conversation
 	writing sync.Mutex     // whoever has it sends whole messages
 	apart   sync.WaitGroup // goroutines that answer a query each while the connection goes on
-	signing atomic.Int32   // of them that sign
+	signing chan struct{}  // of them that sign, at most Limits.InFlight
 }
 
 // converse answers the queries of one connection until the client ends it, is too slow, or sends what is no query. All
 // queries that have come are answered together, in their order, with one write (RFC 7766, section 6.2.1.1). A query
 // whose answer takes its time is answered apart, and later ones overtake it (section 7).
 func (s *Server) converse(conn net.Conn, who *session, state *tls.ConnectionState) {
-	st := &stream{server: s, conn: conn, session: who}
+	st := &stream{server: s, conn: conn, session: who, signing: make(chan struct{}, s.config.Limits.InFlight)}
 	st.client = conversation{transport: who.transport, from: who.from, to: s.localOf(conn), limit: wire.MaxMessage, tls: state}
 	if st.run() {
 		st.apart.Wait() // the client has ended or is idle: what is on its way is still sent
@@ -112,8 +111,8 @@ func (st *stream) run() bool {
 			if out, ok = st.answer(out, query); !ok {
 				return false
 			}
-			if n == s.config.Limits.InFlight || len(out) >= writeAt {
-				break
+			if n == s.config.Limits.InFlight || len(out) >= writeAt || len(st.signing) == cap(st.signing) {
+				break // the next may have to wait, and these need not
 			}
 			if query, ok = in.buffered(); !ok {
 				break
@@ -144,9 +143,8 @@ func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
 	}
 	answered, ok, pending := s.answerBy(s.config.Signing.Signer, append(out, 0, 0), query, &st.client, false)
 	switch {
-	case pending && !st.signApart(query):
-		return out, false
 	case pending:
+		st.signApart(query)
 		return out, true
 	case ok:
 		binary.BigEndian.PutUint16(answered[start:], uint16(len(answered)-start-lengthSize))
@@ -154,24 +152,20 @@ func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
 	return answered, ok
 }
 
-// signApart answers a query whose signatures are missing while the connection goes on. It reports false where as many wait as may.
-func (st *stream) signApart(query []byte) bool {
+// signApart answers a query whose signatures are missing while the connection goes on. Where as many wait as may it waits for one of them,
+// for signPatience at most.
+func (st *stream) signApart(query []byte) {
 	s, client, query := st.server, st.client, append([]byte(nil), query...)
-	if st.signing.Add(1) > int32(s.config.Limits.InFlight) {
-		st.signing.Add(-1)
-		s.shared[client.transport].drop(dropUnsigned)
-		return false
-	}
+	st.signing <- struct{}{}
 	s.clients.begin(st.session)
 	st.apart.Go(func() {
 		defer s.clients.finish(st.session)
-		defer st.signing.Add(-1)
+		defer func() { <-st.signing }()
 		answer, ok := s.answer(nil, query, &client)
-		if !ok || st.write(appendFramed(nil, answer)) != nil {
+		if ok && st.write(appendFramed(nil, answer)) != nil {
 			st.session.end()
 		}
 	})
-	return true
 }
 
 // upkeep answers a request beside the queries of the connection. How many of them there are at once is bounded by
