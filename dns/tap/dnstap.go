@@ -193,8 +193,8 @@ const (
 	authResponse messageType = 2
 )
 
-// The numbers of dnstap's socket protocols.
-var protocols = map[string]uint64{"udp": 1, "tcp": 2, "tls": 3, "https": 4, "quic": 7}
+// The numbers of dnstap's socket protocols, by our names of transports.
+var protocols = map[string]uint64{"udp": 1, "xdp": 1, "tcp": 2, "dot": 3, "doh": 4, "doq": 7}
 
 // An encoder packs frames into buffers that it uses again.
 type encoder struct {

@@ -152,7 +152,7 @@ func (t *Tap) Recorder() *Recorder {
 }
 
 // Record is shown an answer and copies it if it is in the sample. It allocates nothing and never waits. An empty answer
-// says that there was none. protocol is udp, tcp, tls, https or quic; to may have an unspecified address.
+// says that there was none. protocol is udp, xdp, tcp, dot, doh or doq; to may have an unspecified address.
 func (r *Recorder) Record(protocol string, from, to netip.AddrPort, at time.Time, query, answer []byte) {
 	for _, s := range r.samplers {
 		if s.left--; s.left == 0 {

@@ -110,7 +110,9 @@ func TestDnstapFile(t *testing.T) {
 	q, a := exchange(t, "www.example.com.", "www.example.com. 30 IN A 192.0.2.1")
 	r := tap.Recorder()
 	r.Record("udp", from4, to4, at, q, a)
-	r.Record("quic", from6, to6, at, q, nil)
+	for _, protocol := range []string{"xdp", "tcp", "dot", "doh", "doq"} { // as dns/server has them
+		r.Record(protocol, from6, to6, at, q, nil)
+	}
 	r.Record("tcp", from6, to6, at, q, make([]byte, recordSize)) // too long: left out
 	tap.Close()
 
@@ -122,7 +124,8 @@ func TestDnstapFile(t *testing.T) {
 			t.Errorf("message %v, want it of ns1", m)
 		}
 	}
-	if got, want := strings.Join(types, ", "), "AUTH_QUERY UDP INET, AUTH_RESPONSE UDP INET, AUTH_QUERY 7 INET6"; got != want {
+	if got, want := strings.Join(types, ", "), "AUTH_QUERY UDP INET, AUTH_RESPONSE UDP INET, "+
+		"AUTH_QUERY UDP INET6, AUTH_QUERY TCP INET6, AUTH_QUERY DOT INET6, AUTH_QUERY DOH INET6, AUTH_QUERY 7 INET6"; got != want {
 		t.Fatalf("messages %s, want %s", got, want)
 	}
 	query, response := messages[0].Message, messages[1].Message
@@ -331,7 +334,7 @@ func TestQueryLog(t *testing.T) {
 		q, a := exchange(t, "wWw.example.com.", "www.example.com. 30 IN A 192.0.2.1")
 		r.Record("udp", from4, to4, at, q, a)
 		q, a = exchange(t, `a\"b\010.example.com.`, "")
-		r.Record("https", from6, to6, at, q, a)
+		r.Record("doh", from6, to6, at, q, a)
 		r.Record("udp", from4, to4, at, []byte("\x00\x01"), nil)
 		tap.Close()
 	}
@@ -340,7 +343,7 @@ func TestQueryLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	const once = `{"time":"2026-01-02T03:04:05.678Z","protocol":"udp","client":"192.0.2.7:4711","subnet":"198.51.100.0/24/0","name":"wWw.example.com.","type":"A","rcode":"NOERROR","answers":1,"bytes":64}
-{"time":"2026-01-02T03:04:05.678Z","protocol":"https","client":"[2001:db8::7]:4712","subnet":"198.51.100.0/24/0","name":"a\\\"b\\010.example.com.","type":"A","rcode":"NXDOMAIN","answers":0,"bytes":34}
+{"time":"2026-01-02T03:04:05.678Z","protocol":"doh","client":"[2001:db8::7]:4712","subnet":"198.51.100.0/24/0","name":"a\\\"b\\010.example.com.","type":"A","rcode":"NXDOMAIN","answers":0,"bytes":34}
 {"time":"2026-01-02T03:04:05.678Z","protocol":"udp","client":"192.0.2.7:4711","answers":0,"bytes":0}
 `
 	if got := string(text); got != once+once {
