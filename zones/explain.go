@@ -192,7 +192,7 @@ func (s *Snapshot) explainName(e *Explanation, zone *ZoneData, name static.Name,
 	}
 	if q.Type == dns.TypeANY && !zone.Empty(name) {
 		e.step("a question for all types gets a short answer (RFC 8482)")
-		return e.add(AnyAnswer, owner)
+		return e.add(zone.Any(name), owner)
 	}
 	if set, ok := name.Set(q.Type); ok {
 		return e.add(set, owner)

@@ -30,6 +30,19 @@ type steered struct {
 	negative RecordSet // the SOA of a NODATA answer
 }
 
+// Any returns what a question for all types is answered by, at a name that has some and is no alias: HINFO (RFC 8482, section 4.2), but in a
+// zone that came signed, whose signatures don't cover that, the first of the name's sets (section 4.1).
+func (z *ZoneData) Any(n static.Name) RecordSet {
+	if z.Presigned() {
+		for set := range n.Sets {
+			if _, signed := n.Covering(set.Type); signed {
+				return set
+			}
+		}
+	}
+	return AnyAnswer
+}
+
 // prepare makes what is answered from, as far as pools don't matter.
 func (z *Zone) prepare() error {
 	if z.data != nil && z.data.Zone == z.Static && z.data.Sign == z.Sign {

@@ -222,7 +222,8 @@ func (a *answer) data(o owner, m static.Match) {
 			return
 		}
 		if !a.zone.Empty(n) {
-			a.add(sectionAnswer, &zones.AnyAnswer, o, static.Match{Name: n, Wildcard: m.Wildcard})
+			set := a.zone.Any(n)
+			a.add(sectionAnswer, &set, o, m)
 			return
 		}
 	case pool >= 0 && qtype == typeA:

@@ -73,7 +73,7 @@ func (a *answer) made(o owner, m static.Match) bool {
 		set := a.nsec(o, m, 0, 0)
 		a.add(sectionAnswer, &set, o, m)
 		return true
-	case a.query.qtype == typeRRSIG && a.do:
+	case a.query.qtype == typeRRSIG: // asked for by name, it is given without DO too (RFC 4035, section 3.1)
 		set := a.nsec(o, m, 0, 0)
 		a.online(sectionAnswer, &set, o)
 		return true

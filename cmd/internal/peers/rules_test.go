@@ -16,7 +16,7 @@ var rules = []rule{
 	{"truncated", "The others need TCP for what they add to the answer, and BIND sooner: it takes a name for another one where its case differs, and so compresses less of the answer to a question in mixed case (RFC 4343, section 4.1 leaves it open).", theirsTruncated},
 	{"cd", "The CD bit is copied into the answer (RFC 4035, section 3.1.6). NSD and Knot DNS clear it.", copiedCD},
 	{"ad", "BIND sets AD in a truncated answer if the question had it. RFC 4035, section 3.1.6 wants all records in it to be authentic.", truncatedAD},
-	{"any", "ANY is answered by one HINFO record in place of all (RFC 8482, section 4.2), or by the alias of the name. The others give all records, and need TCP where these are many; NSD and Knot DNS follow an alias that a DNAME makes.", minimalANY},
+	{"any", "ANY is answered by one HINFO record in place of all (RFC 8482, section 4.2), in a zone that came signed by one of the name's sets (section 4.1), or by the alias of the name. The others give all records, and need TCP where these are many; NSD and Knot DNS follow an alias that a DNAME makes.", minimalANY},
 	{"optional", "Addresses (and signatures of them) of the names in NS, MX, SRV, SVCB and HTTPS records are left out unless they are glue: they are of use only if they are at hand (RFC 1034, section 4.3.2, step 6).", optionalAddresses},
 	{"glue", "All glue below a delegation is given, or TC is set (RFC 9471, section 3.1). The others leave out what does not fit.", missingGlue},
 	{"soa", "BIND gives the SOA of a denial a TTL of 0 if an SOA was asked for. RFC 2308, section 3 knows no such exception.", zeroSOA},
@@ -51,7 +51,13 @@ func truncatedAD(d *difference) bool {
 
 func minimalANY(d *difference) bool {
 	ours := d.ours.sections[inAnswer]
-	minimal := len(ours.keep(func(r record) bool { return slices.Contains([]string{"hinfo", "cname", "dname", "rrsig"}, r.rrtype) })) == len(ours)
+	sets := make(map[string]bool)
+	for _, r := range ours {
+		if rrtype := parseRecord(r).rrtype; !slices.Contains([]string{"cname", "dname", "rrsig"}, rrtype) {
+			sets[rrtype] = true
+		}
+	}
+	minimal := len(sets) <= 1
 	if d.query.qtype != dns.TypeANY || len(ours) == 0 || !minimal || len(d.theirs.sections[inAnswer]) == 0 && !d.theirs.tc {
 		return false
 	}
