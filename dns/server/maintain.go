@@ -9,13 +9,18 @@ import (
 	"github.com/meridian-gslb/meridian/dns/wire"
 )
 
-// A Request is about zones rather than names: a NOTIFY, an UPDATE, a query for AXFR or IXFR, or a signed one for an SOA record. It belongs to who is asked.
+// A Request is about zones rather than names, or signed: a NOTIFY, an UPDATE, a query for AXFR or IXFR, or any with a TSIG record. It belongs to who is
+// asked.
 type Request struct {
 	Message   []byte               // as it came; at least a header, and no response
 	From      netip.AddrPort       // never v4-mapped, without a zone
 	Transport string               // udp, tcp, dot or doq
 	Limit     int                  // bytes that a message of the answer may have
 	TLS       *tls.ConnectionState // nil where nothing is encrypted
+
+	// Answer answers a query about names in so many bytes at most, as if it had come from this client and unsigned. It may wait for signatures
+	// of DNSSEC; nil: there is no answer. It is for one call.
+	Answer func(query []byte, limit int) []byte
 
 	// Send sends a message of the answer as a whole; it may be used again when Send returns. Over UDP there is to be one
 	// message. An error says that the client can't be reached any more.
@@ -82,8 +87,16 @@ func (s *Server) answerUpkeep(query []byte, c *conversation, send func([]byte) e
 		}
 	}()
 	sent, rcode := 0, -1 // of what is sent first: the others agree
+	counted := false
 	handled := s.config.Maintain(s.ending, Request{
 		Message: query, From: c.from, Transport: transportNames[c.transport], Limit: c.limit, TLS: c.tls,
+		Answer: func(query []byte, limit int) []byte {
+			counted = true
+			plain := *c
+			plain.limit = min(c.limit, limit)
+			answer, _ := s.answer(nil, query, &plain)
+			return answer
+		},
 		Send: func(message []byte) error {
 			err := send(message)
 			if err == nil {
@@ -95,7 +108,10 @@ func (s *Server) answerUpkeep(query []byte, c *conversation, send func([]byte) e
 			return err
 		},
 	})
-	if handled {
+	switch {
+	case handled && counted:
+		return
+	case handled:
 		s.shared[c.transport].countUpkeep(questionType(query), rcode, len(query), sent)
 		return
 	}

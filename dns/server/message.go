@@ -37,9 +37,8 @@ func isUpkeep(message []byte) bool {
 		switch questionType(message) {
 		case typeIXFR, typeAXFR:
 			return true
-		case typeSOA: // secondaries and senders of updates begin with it, and want the answer signed as they sign the question
-			return isSigned(message)
 		}
+		return isSigned(message)
 	}
 	return false
 }

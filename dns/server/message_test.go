@@ -51,7 +51,7 @@ func TestIsUpkeep(t *testing.T) {
 		{"a query", query, false, false},
 		{"a signed query for an SOA record", signed(dns.TypeSOA, false), true, true},
 		{"the same with EDNS", signed(dns.TypeSOA, true), true, true},
-		{"a signed query for another type", signed(dns.TypeA, false), false, false},
+		{"a signed query for another type", signed(dns.TypeA, false), true, true},
 		{"a query for an SOA record with EDNS", plain(7, true), false, false},
 		{"the same with the ID 0, so that it ends as a signed one", plain(0, false), false, false},
 		{"NOTIFY", asking(t, 1, dns.OpcodeNotify, dns.TypeSOA), true, true},

@@ -21,6 +21,9 @@ type Query struct {
 	UDP     bool
 	TLS     *tls.ConnectionState // nil without TLS
 	Send    func([]byte) error   // sends one message, waits until the client takes it, but not for ever, and keeps nothing of it
+
+	// Answer answers a query about names in so many bytes at most, as if it had come unsigned; nil: there is no answer.
+	Answer func(query []byte, limit int) []byte
 }
 
 // xot reports whether a connection is one by RFC 9103, sections 7.1 and 7.2: TLS 1.3 and agreed to carry DNS.
@@ -42,8 +45,7 @@ type exchange struct {
 // signedMark begins a TSIG record after its owner: type, class ANY, TTL 0 (RFC 8945, section 4.2).
 var signedMark = []byte{0, byte(dns.TypeTSIG), 0, dns.ClassANY, 0, 0, 0, 0}
 
-// Wants reports whether a message is for Handle: a query for AXFR or IXFR, a NOTIFY, an UPDATE, or a signed query for an
-// SOA record, by which secondaries that sign their transfers begin. It allocates nothing.
+// Wants reports whether a message is for Handle: a query for AXFR or IXFR, a NOTIFY, an UPDATE, or any signed query. It allocates nothing.
 func Wants(message []byte) bool {
 	const header = 12
 	if len(message) < header || message[2]&0x80 != 0 {
@@ -69,10 +71,8 @@ func Wants(message []byte) bool {
 	switch uint16(message[end+1])<<8 | uint16(message[end+2]) {
 	case dns.TypeAXFR, dns.TypeIXFR:
 		return true
-	case dns.TypeSOA:
-		return bytes.Contains(message[end+5:], signedMark)
 	}
-	return false
+	return bytes.Contains(message[end+5:], signedMark)
 }
 
 // Handle answers a message that Wants is true of; of others it returns false and does nothing. A transfer or an update
@@ -111,17 +111,53 @@ func (x *exchange) handle() {
 	}
 	x.key = signature.key.Name
 	switch question := x.query.Question[0]; {
+	case x.query.Opcode == dns.OpcodeQuery && !isAboutZone(question.Qtype):
+		x.lookup()
 	case question.Qclass != dns.ClassINET:
 		x.finish(dns.RcodeNotAuth, "")
 	case x.query.Opcode == dns.OpcodeNotify:
 		x.notify()
 	case x.query.Opcode == dns.OpcodeUpdate:
 		x.update()
-	case question.Qtype == dns.TypeSOA:
+	case question.Qtype == dns.TypeSOA: // secondaries and senders of updates begin with it
 		x.serial()
 	default:
 		x.transfer()
 	}
+}
+
+func isAboutZone(rrtype uint16) bool {
+	return rrtype == dns.TypeSOA || rrtype == dns.TypeAXFR || rrtype == dns.TypeIXFR
+}
+
+// lookup answers a signed query about names as one that came unsigned, and signs the answer (RFC 8945, section 5.3).
+func (x *exchange) lookup() {
+	room := dns.MaxMsgSize
+	if x.UDP {
+		room = x.room()
+	}
+	if x.signature.query == nil { // it only looked signed
+		if answer := x.Answer(x.Message, room); answer != nil {
+			x.Send(answer)
+		}
+		return
+	}
+	plain := x.query.Copy()
+	plain.Extra = plain.Extra[:len(plain.Extra)-1] // the signature is the last record
+	query, err := plain.Pack()
+	if err != nil {
+		x.finish(dns.RcodeFormatError, "")
+		return
+	}
+	answer := x.Answer(query, room-dns.Len(x.signature.query))
+	if answer == nil {
+		return // as to who asks without a signature
+	}
+	if answer, err = x.signature.attach(answer, time.Now()); err != nil {
+		x.service.config.Logger.Error("answer not signed", "name", x.apex(), "err", err)
+		return
+	}
+	x.Send(answer)
 }
 
 // apex returns the canonical name that the query is about; empty without a question.

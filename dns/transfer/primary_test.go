@@ -231,6 +231,7 @@ func TestRefusals(t *testing.T) {
 		{"an unknown key", axfr("shop.example."), signed(Key{Name: "nobody.", Algorithm: dns.HmacSHA256}, now), map[string]string{"nobody.": "c2VjcmV0"}, "tcp", dns.RcodeNotAuth, dns.RcodeBadKey, -1},
 		{"a known key by another algorithm", axfr("shop.example."), signed(Key{Name: "peer.", Algorithm: dns.HmacSHA512}, now), secretOf(key), "tcp", dns.RcodeNotAuth, dns.RcodeBadKey, -1},
 		{"another secret", axfr("shop.example."), signed(wrong, now), secretOf(wrong), "tcp", dns.RcodeNotAuth, dns.RcodeBadSig, -1},
+		{"another secret, of who asks for a name", new(dns.Msg).SetQuestion("www.shop.example.", dns.TypeA), signed(wrong, now), secretOf(wrong), "udp", dns.RcodeNotAuth, dns.RcodeBadSig, -1},
 		{"a clock ten minutes behind", axfr("shop.example."), signed(key, now-600), secretOf(key), "tcp", dns.RcodeNotAuth, dns.RcodeBadTime, -1},
 	} {
 		t.Run(test.why, func(t *testing.T) {
@@ -248,6 +249,9 @@ func TestRefusals(t *testing.T) {
 				if test.tsig == dns.RcodeBadTime && (r.TimeSigned != uint64(now-600) || len(r.OtherData) != 12) {
 					t.Errorf("BADTIME with time %d and other data %q", r.TimeSigned, r.OtherData)
 				}
+				if at := time.Unix(int64(r.TimeSigned), 0); test.tsig != dns.RcodeBadTime && time.Since(at).Abs() > time.Minute {
+					t.Errorf("an answer with error %d is of %v", r.Error, at)
+				}
 				if signedAnyway := r.MACSize > 0; signedAnyway == (tsig == dns.RcodeBadKey || tsig == dns.RcodeBadSig) {
 					t.Errorf("an answer with error %d has a MAC of %d bytes", r.Error, r.MACSize)
 				}
@@ -262,6 +266,35 @@ func TestRefusals(t *testing.T) {
 					dns.RcodeToString[got.Rcode], tsig, ede, dns.RcodeToString[test.rcode], test.tsig, test.ede)
 			}
 		})
+	}
+}
+
+// A signed query about a name is answered as one that is not, and the answer is signed and has room for that.
+func TestSignedQueriesAboutNames(t *testing.T) {
+	key := keyOfTest(t, "peer", "hmac-sha512")
+	s := open(t, Config{Zones: shelfOf(zoneOf(t, "shop.example.", 7)).find})
+	apply(t, s, Setup{Keys: []Key{key}})
+	address, _ := front(t, s, nil)
+	size := dns.Len(&dns.TSIG{Hdr: dns.RR_Header{Name: key.Name}, Algorithm: key.Algorithm, MAC: strings.Repeat("00", 64), MACSize: 64})
+	for _, test := range []struct {
+		why, net string
+		edns     uint16
+		room     int
+	}{
+		{"over UDP", "udp", 0, 512}, {"over UDP with EDNS", "udp", 1000, 1000}, {"with more than we send", "udp", 4096, 1232}, {"over TCP", "tcp", 512, 65535},
+	} {
+		query := new(dns.Msg).SetQuestion("wWw.shop.example.", dns.TypeTXT)
+		if test.edns > 0 {
+			query.SetEdns0(test.edns, false)
+		}
+		query.SetTsig(key.Name, key.Algorithm, 300, time.Now().Unix())
+		got, _, err := (&dns.Client{Net: test.net, TsigSecret: secretOf(key), Timeout: 5 * time.Second}).Exchange(query, address.String())
+		if err != nil || got.IsTsig() == nil || len(got.Answer) != 1 {
+			t.Fatalf("%s: %v, %v, want a signed answer", test.why, got, err)
+		}
+		if room, want := got.Answer[0].(*dns.TXT).Txt[0], fmt.Sprint(test.room-size); room != want || got.Question[0].Name != "wWw.shop.example." {
+			t.Errorf("%s: %v with room for %s bytes, want %s", test.why, got.Question[0], room, want)
+		}
 	}
 }
 
@@ -310,6 +343,7 @@ func TestWants(t *testing.T) {
 		{"UPDATE", new(dns.Msg).SetUpdate("shop.example."), true},
 		{"a plain query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeA), false},
 		{"an SOA query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeSOA).SetEdns0(1232, true), false},
+		{"a signed query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeA).SetTsig("peer.", dns.HmacSHA256, 300, 1), true},
 		{"a signed SOA query", new(dns.Msg).SetQuestion("shop.example.", dns.TypeSOA).SetTsig("peer.", dns.HmacSHA256, 300, 1), true},
 		{"an answer", new(dns.Msg).SetReply(axfr("shop.example.")), false},
 	} {

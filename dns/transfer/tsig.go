@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"crypto/hmac"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -117,6 +118,13 @@ func (s *signature) pack(m *dns.Msg, now time.Time) ([]byte, error) {
 	if s.query == nil {
 		return m.Pack()
 	}
+	if s.code == dns.RcodeBadKey || s.code == dns.RcodeBadSig {
+		packed, err := m.Pack()
+		if err != nil {
+			return nil, err
+		}
+		return s.attach(packed, now)
+	}
 	m.SetTsig(s.query.Hdr.Name, s.query.Algorithm, fudge, now.Unix())
 	t := m.IsTsig()
 	t.Error = s.code
@@ -124,6 +132,51 @@ func (s *signature) pack(m *dns.Msg, now time.Time) ([]byte, error) {
 		t.TimeSigned, t.OtherLen, t.OtherData = s.query.TimeSigned, 6, fmt.Sprintf("%012x", now.Unix())
 	}
 	return s.sign(m)
+}
+
+// attach appends the TSIG record to a packed answer of one message. It has no MAC where the query had a wrong one, but our time: clients
+// look at that first (RFC 8945, sections 4.3.3 and 5.3.2).
+func (s *signature) attach(answer []byte, now time.Time) ([]byte, error) {
+	t := &dns.TSIG{
+		Hdr:       dns.RR_Header{Name: s.query.Hdr.Name, Rrtype: dns.TypeTSIG, Class: dns.ClassANY},
+		Algorithm: s.query.Algorithm, TimeSigned: uint64(now.Unix()), Fudge: fudge, OrigId: binary.BigEndian.Uint16(answer), Error: s.code,
+	}
+	if s.code == dns.RcodeSuccess {
+		variables, err := variablesOf(t)
+		if err != nil {
+			return nil, err
+		}
+		request, err := hex.DecodeString(s.mac)
+		if err != nil {
+			return nil, err
+		}
+		mac := s.key.mac(binary.BigEndian.AppendUint16(nil, uint16(len(request))), request, answer, variables)
+		t.MAC, t.MACSize = hex.EncodeToString(mac), uint16(len(mac))
+	}
+	signed := append(answer, make([]byte, dns.Len(t))...)
+	end, err := dns.PackRR(t, signed, len(answer), nil, false)
+	if err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint16(signed[10:], binary.BigEndian.Uint16(signed[10:])+1) // ARCOUNT
+	return signed[:end], nil
+}
+
+// variablesOf returns what of a TSIG record is signed with the message (RFC 8945, section 4.3.3).
+func variablesOf(t *dns.TSIG) ([]byte, error) {
+	var name [255]byte
+	n, err := dns.PackDomainName(dns.CanonicalName(t.Hdr.Name), name[:], 0, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	b := append([]byte(nil), name[:n]...)
+	b = append(b, 0, dns.ClassANY, 0, 0, 0, 0)
+	if n, err = dns.PackDomainName(dns.CanonicalName(t.Algorithm), name[:], 0, nil, false); err != nil {
+		return nil, err
+	}
+	b = append(b, name[:n]...)
+	b = binary.BigEndian.AppendUint64(b, t.TimeSigned<<16|uint64(t.Fudge)) // 48 and 16 bits
+	return append(b, byte(t.Error>>8), byte(t.Error), 0, 0), nil           // no other data
 }
 
 func (s *signature) sign(m *dns.Msg) ([]byte, error) {

@@ -162,7 +162,7 @@ func FuzzHandle(f *testing.F) {
 				t.Errorf("answer of %d bytes: %v", len(b), err)
 			}
 			return nil
-		}})
+		}, Answer: func(query []byte, limit int) []byte { return plainAnswer(s, query, limit) }})
 		if handled != Wants(message) || handled != (answers > 0) {
 			t.Errorf("handled %v with %d answers", handled, answers)
 		}

@@ -238,12 +238,20 @@ func frontTCP(s *Service, l net.Listener, busy *sync.WaitGroup) {
 }
 
 func answer(s *Service, query Query) {
+	query.Answer = func(message []byte, limit int) []byte { return plainAnswer(s, message, limit) }
 	if s.Handle(query) {
 		return
 	}
+	if packed := plainAnswer(s, query.Message, dns.MaxMsgSize); packed != nil {
+		query.Send(packed)
+	}
+}
+
+// plainAnswer is the SOA record, or how many bytes an answer may have as text.
+func plainAnswer(s *Service, message []byte, limit int) []byte {
 	m := new(dns.Msg)
-	if m.Unpack(query.Message) != nil || len(m.Question) != 1 {
-		return
+	if m.Unpack(message) != nil || len(m.Question) != 1 || m.IsTsig() != nil {
+		return nil
 	}
 	reply := new(dns.Msg).SetReply(m)
 	reply.Authoritative = true
@@ -251,9 +259,12 @@ func answer(s *Service, query Query) {
 	if soa, err := s.config.SOA(name); err == nil && m.Question[0].Qtype == dns.TypeSOA {
 		reply.Answer = []dns.RR{soa}
 	}
+	if m.Question[0].Qtype == dns.TypeTXT {
+		reply.Answer = []dns.RR{&dns.TXT{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeTXT, Class: dns.ClassINET}, Txt: []string{fmt.Sprint(limit)}}}
+	}
 	packed, err := reply.Pack()
 	if err != nil {
 		panic(err)
 	}
-	query.Send(packed)
+	return packed
 }

@@ -117,7 +117,7 @@ func (h *Host) applyTransfers(world *zones.World) {
 
 // maintain answers a request about zones.
 func (t *transfers) maintain(_ context.Context, r server.Request) (handled bool) {
-	return t.service.Handle(transfer.Query{Message: r.Message, From: r.From, UDP: r.Transport == "udp", TLS: r.TLS, Send: r.Send})
+	return t.service.Handle(transfer.Query{Message: r.Message, From: r.From, UDP: r.Transport == "udp", TLS: r.TLS, Send: r.Send, Answer: r.Answer})
 }
 
 // A servedZone is a version of a zone that others are given as it is.
