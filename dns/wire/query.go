@@ -74,6 +74,7 @@ func (q *query) readHeader(b []byte) Drop {
 func (q *query) readBody(b []byte) {
 	if q.flags&maskOpcode != 0 {
 		q.flags &= maskOpcode // the other bits are QUERY's
+		q.readAnyRecords(b)
 		q.fault = NotImp
 		return
 	}
@@ -86,6 +87,7 @@ func (q *query) readBody(b []byte) {
 		return // with a cookie, it is that which the client asks for (RFC 7873, section 5.4)
 	case 1:
 	default:
+		q.readAnyRecords(b)
 		q.fault = FormErr // RFC 9619
 		return
 	}
@@ -172,6 +174,19 @@ func judgeType(qtype uint16) (rcode uint16, info infoCode) {
 		return NotImp, infoNone
 	}
 	return NoError, infoNone
+}
+
+// readAnyRecords is readRecords for a message that is not answered, whatever its questions: an OPT record has to be answered by one all the
+// same (RFC 6891, section 6.1.1).
+func (q *query) readAnyRecords(b []byte) {
+	offset := headerSize
+	for range binary.BigEndian.Uint16(b[4:]) {
+		if offset = skipName(b, offset); offset == 0 || offset+4 > len(b) {
+			return
+		}
+		offset += 4 // type and class
+	}
+	q.readRecords(b, offset)
 }
 
 // readRecords walks over the records behind the question and reads the OPT record among the additional ones.

@@ -59,12 +59,14 @@ func TestQuery(t *testing.T) {
 
 		{"IQUERY", header(0x0900, 1, 0, 0, 0) + mailA, "NOTIMP 8804"},
 		{"NOTIFY", header(0x2000, 1, 0, 0, 0) + mailA, "NOTIMP a004"},
-		{"UPDATE with all flags", header(0x2FF0, 1, 0, 0, 1) + mailA + opt, "NOTIMP a804"},
+		{"UPDATE with all flags", header(0x2FF0, 1, 0, 0, 1) + mailA + opt, "NOTIMP a804 opt"},
 		{"opcode 15", header(0x7800, 0, 0, 0, 0), "NOTIMP f804"},
+		{"opcode 15 with counts that are none", header(0x7800, 7, 0, 0, 1) + mailA, "NOTIMP f804"},
 
 		{"no question", header(0x0100, 0, 0, 0, 0), "FORMERR 8101"},
 		{"no question but an OPT record", header(0, 0, 0, 0, 1) + opt, "FORMERR 8001 opt"},
 		{"two questions", header(0, 2, 0, 0, 0) + mailA + mailA, "FORMERR 8001"},
+		{"two questions and an OPT record", header(0, 2, 0, 0, 1) + mailA + mailA + opt, "FORMERR 8001 opt"},
 		{"a question that is not there", header(0, 1, 0, 0, 0), "FORMERR 8001"},
 		{"a name without end", header(0, 1, 0, 0, 0) + "\x04mail", "FORMERR 8001"},
 		{"a label without end", header(0, 1, 0, 0, 0) + "\x04mai", "FORMERR 8001"},
