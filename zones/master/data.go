@@ -52,6 +52,8 @@ func (s *scanner) readData() bool {
 		return s.number8("Usage") && s.number8("Selector") && s.number8("MatchingType") && s.hex("Certificate")
 	case dns.TypeSSHFP: // RFC 4255, section 3.2
 		return s.number8("Algorithm") && s.number8("Type") && s.hex("FingerPrint")
+	case dns.TypeSVCB, dns.TypeHTTPS:
+		return s.service()
 	}
 	return s.otherType()
 }

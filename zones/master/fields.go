@@ -172,13 +172,12 @@ func (s *scanner) algorithm() bool {
 }
 
 func (s *scanner) ipv4() bool {
-	const want = "an IPv4 address"
-	w, ok := s.next(want, "")
+	w, ok := s.next(anIPv4, "")
 	if !ok {
 		return false
 	}
 	if s.data, ok = appendIPv4(s.data, s.text(w)); !ok || w.kind != plainWord {
-		return s.wrong(w, want, "")
+		return s.wrong(w, anIPv4, "")
 	}
 	return true
 }
@@ -207,13 +206,12 @@ func appendIPv4(to, text []byte) ([]byte, bool) {
 }
 
 func (s *scanner) ipv6() bool {
-	const want = "an IPv6 address"
-	w, ok := s.next(want, "")
+	w, ok := s.next(anIPv6, "")
 	if !ok {
 		return false
 	}
 	if s.data, ok = appendIPv6(s.data, s.text(w)); !ok || w.kind != plainWord {
-		return s.wrong(w, want, "")
+		return s.wrong(w, anIPv6, "")
 	}
 	return true
 }

@@ -177,7 +177,7 @@ func TestMistakes(t *testing.T) {
 		{"windows of types out of order", `a NSEC \# 7 00 010140 000140`, "1: a.z.example. NSEC: does not fit the wire format of the type (lost a.z.example. NSEC)"},
 		{"an unknown type as text", "a TYPE65280 b", `1: a.z.example. TYPE65280: bad RFC3597 Rdata: "b" (lost a.z.example. TYPE65280)`},
 		{"a type of messages as text", "a AXFR b", `1: a.z.example. AXFR: bad RFC3597 Rdata: "b" (lost a.z.example. AXFR)`},
-		{"what the library refuses", "a SVCB 1 . ipv4hint=2001:db8::1\nb LOC (\n 91 )\nc KX x\nd RP", `1: a.z.example. SVCB: "ipv4hint=2001:db8::1" is not understood (lost a.z.example. SVCB)
+		{"what the library refuses", "a APL 1:x/8\nb LOC (\n 91 )\nc KX x\nd RP", `1: a.z.example. APL: "1:x/8" is not understood (lost a.z.example. APL)
 3: b.z.example. LOC: bad LOC Latitude: "91" (lost b.z.example. LOC)
 4: c.z.example. KX: "x" is not a number from 0 to 65535 (Pref) (lost c.z.example. KX)
 5: d.z.example. RP: has no data, or too little (lost d.z.example. RP)`},

@@ -23,12 +23,15 @@ const (
 	aByte     = "a number from 0 to 255"
 	aNumber16 = "a number from 0 to 65535"
 	aNumber32 = "a number from 0 to 4294967295"
+	anIPv4    = "an IPv4 address"
+	anIPv6    = "an IPv6 address"
 	aString   = "a string"
 	aTag      = "a tag of letters and digits"
 	aSalt     = "a salt (hexadecimal digits, at most 255 bytes, or - for none)"
 	aHash     = "a hashed owner name (base 32 with extended hex digits)"
 	someHex   = "hexadecimal digits, two for a byte"
 	someBytes = "base 64"
+	aParam    = "a parameter (mandatory, alpn, no-default-alpn, port, ipv4hint, ech, ipv6hint, dohpath, ohttp; key0 to key65534, without leading zeros)"
 	aRange    = "a range (1-100, or 0-100/2; at most 65536 values)"
 )
 

@@ -36,6 +36,7 @@ var samples = []string{
 	"NID <number> 0014:4fff:ff20:ee64", "L64 <number> 2001:0db8:1140:1000", "L32 <number> 10.1.2.0", "LP <number> <name>", "NINFO <string>", "AVC <string> <string>", "CSYNC 66 3 A NS AAAA",
 	"ZONEMD 2018031500 1 1 FEBE3D4CE2EC2FFA4BA99D46CD69D6D29711E55217057BEE7EB1A7B641A47BA7FED2DD5B97AE499FAFA4F22C6BD647DE", "UID 1", "GID 2", "UINFO \"someone\"",
 	"HTTPS 1 . alpn=\"h2,h3\" ipv4hint=\"192.0.2.1\"", "SVCB 16 <name> port=8080 key65333=\"ex1\"", "HTTPS 0 <name>",
+	"SVCB 1 <name> mandatory=port,alpn alpn=\"f\\\\\\\\oo\\\\,bar,h2\" port=53 no-default-alpn ipv6hint=2001:db8::1,::2 ech=AAAA dohpath=\"/q{?dns}\" ohttp", "HTTPS <number> <name> key65534=<string> key10 ipv4hint=192.0.2.1,192.0.2.2 key9=\"\"",
 	"AMTRELAY 10 0 3 <name>", "KEY 256 3 13 AQIDBAUG", "DLV <number> 13 2 ABCDEF", "TA <number> 13 2 ABCDEF", "TALINK <name> <name>", "NSAP-PTR <name>", "EID ABCD", "NIMLOC ABCD", "RKEY 0 1 2 AQID", "RESINFO <string>",
 	"TYPE1 \\# 4 C0 00 02 01", "TYPE65280 \\# 3 AB CDEF", "MX \\# 5 000A 0161 00", "TYPE65281 \\# 0",
 }
