@@ -37,17 +37,20 @@ func (s *scanner) generic() bool {
 	case size == 0:
 		return mayBeEmpty(s.out.Type) || s.failAt(s.entry.line, "has no data")
 	case known != "" && !follows(s.data, known):
-		return s.failAt(int(mark.line), "does not fit the wire format of the type")
+		return s.failAt(int(mark.line), unfit)
 	case known != "":
 		return true
 	}
 	return s.checkOther(mark)
 }
 
-// checkOther packs data of a type that is not read here anew, so that it is as the type wants it.
+// checkOther judges data of a type that has no layout here, and packs it anew, so that it is as the type wants it.
 func (s *scanner) checkOther(at word) bool {
 	if _, known := dns.TypeToRR[s.out.Type]; !known || s.out.Type == dns.TypeNULL {
 		return true
+	}
+	if wrong := unsound(s.out.Type, s.data); wrong != "" {
+		return s.failAt(int(at.line), "%s", wrong)
 	}
 	rr, err := unpackData(s.out.Type, s.data)
 	if err == nil {
