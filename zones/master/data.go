@@ -54,6 +54,8 @@ func (s *scanner) readData() bool {
 		return s.number8("Algorithm") && s.number8("Type") && s.hex("FingerPrint")
 	case dns.TypeSVCB, dns.TypeHTTPS:
 		return s.service()
+	case dns.TypeLOC:
+		return s.location()
 	}
 	return s.otherType()
 }

@@ -132,7 +132,7 @@ func appendPacked(to []byte, rr dns.RR) ([]byte, error) {
 	return append(to, buffer[n-int(rr.Header().Rdlength):n]...), nil
 }
 
-// explain words what the library says of the entry: `dns: bad LOC Latitude: "x" at line: 1:14`.
+// explain words what the library says of the entry: `dns: bad GPOS Longitude: "x" at line: 1:14`.
 func (s *scanner) explain(err error) (line int, text string) {
 	const maxText = 200
 	said := strings.TrimPrefix(err.Error(), "dns: ")

@@ -155,7 +155,7 @@ func TestMistakes(t *testing.T) {
 		{"no owner", " 5 A 192.0.2.1", "1: A record: has no owner name, and no record stands before it (lost  A)"},
 		{"more than its data", "a A 192.0.2.1 b", `1: a.z.example. A: "b" stands after the end of the data (lost a.z.example. A)`},
 		{"a parenthesis that was not open", "a 5 A 192.0.2.1 )", `1: a.z.example. A: ")" has no "(" before it (lost a.z.example. A)`},
-		{"another in what the library reads", "a LOC )", `1: a.z.example. LOC: ")" has no "(" before it (lost a.z.example. LOC)`},
+		{"another in what the library reads", "a KX )", `1: a.z.example. KX: ")" has no "(" before it (lost a.z.example. KX)`},
 		{"the line of the word", "a CAA (\n 0\n issue )", "3: a.z.example. CAA: bad CAA Value: \"issue\" (lost a.z.example. CAA)"},
 		{"the line of a missing word", "a MX (\n 5\n )", "3: a.z.example. MX: ends where " + aName + " should stand (lost a.z.example. MX)"},
 		{"a serial with a unit", "@ SOA a b 1h 2 3 4 5", `1: z.example. SOA: "1h" is not ` + aTimer + " (lost z.example. SOA)"},
@@ -177,8 +177,8 @@ func TestMistakes(t *testing.T) {
 		{"windows of types out of order", `a NSEC \# 7 00 010140 000140`, "1: a.z.example. NSEC: does not fit the wire format of the type (lost a.z.example. NSEC)"},
 		{"an unknown type as text", "a TYPE65280 b", `1: a.z.example. TYPE65280: bad RFC3597 Rdata: "b" (lost a.z.example. TYPE65280)`},
 		{"a type of messages as text", "a AXFR b", `1: a.z.example. AXFR: bad RFC3597 Rdata: "b" (lost a.z.example. AXFR)`},
-		{"what the library refuses", "a APL 1:x/8\nb LOC (\n 91 )\nc KX x\nd RP", `1: a.z.example. APL: "1:x/8" is not understood (lost a.z.example. APL)
-3: b.z.example. LOC: bad LOC Latitude: "91" (lost b.z.example. LOC)
+		{"what the library refuses", "a APL 1:x/8\nb GPOS (\n x )\nc KX x\nd RP", `1: a.z.example. APL: "1:x/8" is not understood (lost a.z.example. APL)
+3: b.z.example. GPOS: bad GPOS Longitude: "x" (lost b.z.example. GPOS)
 4: c.z.example. KX: "x" is not a number from 0 to 65535 (Pref) (lost c.z.example. KX)
 5: d.z.example. RP: has no data, or too little (lost d.z.example. RP)`},
 		{"a bad owner, and who has it", "a..b A 192.0.2.1\n CNAME c\n A 1\nd A 192.0.2.1", `1: A record: "a..b" is not ` + aName + " (lost  A)\n2:  (lost  CNAME)\n3: A record: \"1\" is not an IPv4 address (lost  A)"},

@@ -32,6 +32,8 @@ const (
 	someHex   = "hexadecimal digits, two for a byte"
 	someBytes = "base 64"
 	aParam    = "a parameter (mandatory, alpn, no-default-alpn, port, ipv4hint, ech, ipv6hint, dohpath, ohttp; key0 to key65534, without leading zeros)"
+	aLength   = "metres from 0 to 90000000.00, to the centimetre"
+	aHeight   = "an altitude from -100000.00m to 42849672.95m, to the centimetre"
 	aRange    = "a range (1-100, or 0-100/2; at most 65536 values)"
 )
 

@@ -19,6 +19,8 @@ func unsound(rrtype uint16, data []byte) string {
 	switch rrtype {
 	case dns.TypeSVCB, dns.TypeHTTPS:
 		return unsoundService(data)
+	case dns.TypeLOC:
+		return unsoundLocation(data)
 	}
 	return ""
 }
@@ -163,4 +165,27 @@ func hasVariable(template []byte, name string) bool {
 		}
 		template = rest
 	}
+}
+
+// unsoundLocation judges a place (RFC 1876, section 2). The data of other versions than 0 has no meaning that is known.
+func unsoundLocation(data []byte) string {
+	const size = 16
+	switch {
+	case len(data) != size:
+		return unfit
+	case data[0] != 0:
+		return ""
+	}
+	for i, field := range [...]string{"Size", "HorizPre", "VertPre"} {
+		if n := data[1+i]; n>>4 > 9 || n&0xf > 9 || n != 0 && n>>4 == 0 {
+			return fmt.Sprintf("0x%02x is not a digit from 1 to 9 and a power of ten from 0 to 9, or 0x00 (%s)", n, field)
+		}
+	}
+	for i, a := range [...]*axis{&latitude, &longitude} {
+		angle := int64(binary.BigEndian.Uint32(data[4+4*i:])) - angleOrigin
+		if most := int64(a.most) * degree; angle < -most || angle > most {
+			return fmt.Sprintf("an angle of %d thousandths of a second is more than %d degrees (%s)", angle, a.most, a.field)
+		}
+	}
+	return ""
 }

@@ -29,7 +29,7 @@ var samples = []string{
 	"NSEC <name> A NS MX RRSIG NSEC TYPE1234 TYPE65535", "NSEC <name>", "NSEC3 1 1 12 AABBCCDD 2T7B4G4VSA5SMI47K61MV5BV1A22BOJR A RRSIG CAA",
 	"NSEC3 1 0 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr", "NSEC3PARAM 1 0 <number> AABB", "NSEC3PARAM 1 0 0 -",
 	"TLSA 3 1 1 ABCDEF", "TLSA 3 1 1 AB CD EF", "SSHFP 4 2 ABCDEF", "SMIMEA 3 1 1 ABCDEF", "CERT PGP 0 0 AQID", "OPENPGPKEY AQIDBAUG",
-	"LOC 42 21 54 N 71 06 18 W -24m 30m", "LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m", "RP <name> <name>", "AFSDB <number> <name>", "RT <number> <name>",
+	"LOC 42 21 54 N 71 06 18 W -24m 30m", "LOC 52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000m 10m", "LOC 1 N 0 59 .25 w 12.5 0.5m 19.99m 90000000", "RP <name> <name>", "AFSDB <number> <name>", "RT <number> <name>",
 	"X25 311061700956", "ISDN \"150862028003217\" \"004\"", "KX <number> <name>", "MB <name>", "MG <name>", "MR <name>", "MINFO <name> <name>", "MF <name>", "MD <name>", "PX <number> <name> <name>",
 	"GPOS 10.0 20.0 5", "EUI48 00-00-5e-90-01-2a", "EUI64 00-00-5e-ef-10-00-00-2a", "URI <number> 1 \"ftp://ftp.example.com/public\"",
 	"APL 1:192.0.2.0/24 !1:192.0.2.64/28 2:2001:db8::/32", "DHCID AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA=", "HIP 2 200100107B1A74DF365639CC39F1D578 AwEAAbdxyhNuSutc5EMzxTs9LBPCIkOFH8cI <name>",
