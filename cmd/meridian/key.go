@@ -20,7 +20,7 @@ type keyCommand struct {
 	Make   keyMake   `cmd:"" help:"Make the keys of a zone, in files as BIND has them."`
 	List   keyList   `cmd:"" help:"Show the keys in a directory, BIND's too, and what they do."`
 	DS     keyDS     `cmd:"" name:"ds" help:"Print the DS records that the parent should have."`
-	Roll   keyRoll   `cmd:"" help:"Replace a key, or go on with it: looks at all servers, takes the next step if it is time. With --endpoint a running cluster does all that."`
+	Roll   keyRoll   `cmd:"" help:"Replace a key, or go on with it: looks at all servers, takes the next step if it is time. With --endpoint a running cluster does all that, and of the other flags only --reason and --actor are for it."`
 	Import keyImport `cmd:"" help:"Give the keys of a directory to a running cluster, sealed."`
 	Seen   keySeen   `cmd:"" name:"ds-seen" help:"Tell a running cluster that the parent has just the DS that key ds prints, on all its servers."`
 	Forget keyForget `cmd:"" help:"Tell a running cluster that a nameserver is gone for good: rolls wait for it no more."`
@@ -33,6 +33,29 @@ type ofCluster struct {
 
 type keyDir struct {
 	Dir string `help:"Directory of the keys." default:"keys"`
+}
+
+// A directoryFlag is a flag that means something for a directory of keys only.
+type directoryFlag struct {
+	name  string
+	given bool
+}
+
+// ofDirectory refuses, for a cluster, the flags that were given: it would not go by them.
+func ofDirectory(flags ...directoryFlag) error {
+	var given []string
+	for _, f := range flags {
+		if f.given {
+			given = append(given, f.name)
+		}
+	}
+	switch len(given) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("%s is for a directory of keys: leave it out with --endpoint", given[0])
+	}
+	return fmt.Errorf("%s are for a directory of keys: leave them out with --endpoint", strings.Join(given, ", "))
 }
 
 type keyMake struct {
@@ -111,12 +134,15 @@ type keyDS struct {
 	keyDir
 	ofCluster
 	Zone   string `arg:"" help:"Name of the zone."`
-	SHA384 bool   `name:"sha384" help:"By SHA-384 instead of SHA-256."`
+	SHA384 bool   `name:"sha384" help:"By SHA-384 instead of SHA-256; of a directory only."`
 }
 
 // Run prints DS records as zone-file text.
 func (c keyDS) Run() error {
 	if c.Endpoint != "" {
+		if err := ofDirectory(directoryFlag{"--sha384", c.SHA384}); err != nil {
+			return err
+		}
 		return endpoint{c.Endpoint}.printDS(c.Zone)
 	}
 	keys, err := zonekeys.ForParent(c.Dir, c.Zone, time.Now())
@@ -140,7 +166,8 @@ func (c keyDS) Run() error {
 type keyRoll struct {
 	keyDir
 	ofCluster
-	person
+	Reason      string        `help:"Why; goes into the audit log. Needed with --endpoint."`
+	Actor       string        `help:"Who, with --endpoint; by default the name of the user."`
 	Zone        string        `arg:"" help:"Name of the zone."`
 	What        string        `arg:"" optional:"" enum:",introduce,zsk,ksk,csk,delete-ds,announce-ds,remove" default:"" help:"introduce: sign by the keys in the directory; zsk, ksk, csk: replace that key; delete-ds, announce-ds: leave the chain of trust, come back; remove: stop signing. Without it: go on with what is under way."`
 	Nameservers []string      `help:"All nameservers of the zone: addresses, with a port unless it is 53. Kept in the directory for the next call." placeholder:"ADDRESS"`
@@ -162,7 +189,14 @@ func (c keyRoll) Run() error {
 		if kind == "" {
 			return fmt.Errorf("a cluster goes on by itself: say what to roll; key status shows what it waits for")
 		}
-		return endpoint{c.Endpoint}.order(c.person, c.Zone, string(kind), nil)
+		err := ofDirectory([]directoryFlag{
+			{"--nameservers", len(c.Nameservers) > 0}, {"--parents", len(c.Parents) > 0}, {"--dnskey-ttl", c.DNSKEYTTL != 0},
+			{"--max-ttl", c.MaxTTL != 0}, {"--ds-ttl", c.DSTTL != 0}, {"--propagation", c.Propagation != 0},
+		}...)
+		if err != nil {
+			return err
+		}
+		return endpoint{c.Endpoint}.order(person{c.Reason, c.Actor}, c.Zone, string(kind), nil)
 	}
 	s, notes, err := zonekeys.Roll(context.Background(), c.Dir, c.Zone, zonekeys.Orders{Kind: kind, Nameservers: c.Nameservers,
 		Parents: c.Parents, DNSKEYTTL: c.DNSKEYTTL, MaxTTL: c.MaxTTL, DSTTL: c.DSTTL, Propagation: c.Propagation},

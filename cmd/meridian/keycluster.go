@@ -43,7 +43,7 @@ func zoneName(text string) (string, error) {
 
 // person is who orders something and why.
 type person struct {
-	Reason string `help:"Why; goes into the audit log. Needed with a running cluster."`
+	Reason string `help:"Why; goes into the audit log." required:""`
 	Actor  string `help:"Who; by default the name of the user."`
 }
 
