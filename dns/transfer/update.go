@@ -159,7 +159,7 @@ func (r *updateRule) scan(rr dns.RR) verdict {
 		return verdict{}
 	}
 	if _, ok := challengeValue(rr); !ok {
-		return verdict{dns.RcodeRefused, "want one text of 1 to 255 printable bytes"}
+		return verdict{dns.RcodeRefused, "want one text of 1 to 255 printable ASCII bytes without space, quote and backslash"}
 	}
 	return verdict{}
 }

@@ -51,7 +51,7 @@ func (c *ChallengeSet) check() error {
 	case !ok || len(host) < 2 || !strings.HasSuffix(host, ".") || len(c.Name) > maxChallengeName || c.Name != strings.ToLower(c.Name):
 		return fmt.Errorf("challenge %q: want %s and the full name of a host", clip(c.Name, maxName), ChallengePrefix)
 	case c.Value == "" && !c.Clear, len(c.Value) > maxChallengeText, strings.ContainsFunc(c.Value, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '"' || r == '\\' }):
-		return fmt.Errorf("challenge %s: want a value of 1 to %d printable bytes", clip(c.Name, maxName), maxChallengeText)
+		return fmt.Errorf("challenge %s: want a value of 1 to %d printable ASCII bytes without space, quote and backslash", clip(c.Name, maxName), maxChallengeText)
 	case c.TTL > maxChallengeTTL:
 		return fmt.Errorf("challenge %s: TTL %d, at most %d", clip(c.Name, maxName), c.TTL, maxChallengeTTL)
 	case !c.Clear && (c.Expires.IsZero() || !sane(c.Expires)):

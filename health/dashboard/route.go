@@ -53,7 +53,7 @@ var routes = []route{
 		"GET /v1/challenges", (*Server).getChallenges},
 	{"POST", "/v1/challenges", "Sets or clears a value of an ACME challenge, and answers when every nameserver that can be reached has it. It can be sent again.", []param{
 		{"name", "`_acme-challenge.HOST` in one of the zones; required"},
-		{"value", "text of 1 to 255 printable bytes; required to set. To clear, none is every value of the name"},
+		{"value", "1 to 255 printable ASCII bytes without space, quote and backslash; required to set. To clear, none is every value of the name"},
 		{"clear", "`true` to clear; default `false`"},
 		{"life_seconds", "after which it expires, 1 to 86400; default 3600"},
 		{"reason", "why; required"},
