@@ -85,7 +85,7 @@ func newStateCollector(h *Host) *stateCollector {
 		age:      desc("snapshot_age_seconds", "Time since the answers in force were published."),
 		checks:   desc("checks", "Checks by status.", "state"),
 		held:     desc("checks_held", "Checks whose status is held for want of fresh vantages."),
-		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 is up, 4 is open.", "pool"),
+		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 held back, 2 unknown, 3 drain, 4 open, 5 last resort, 6 nodata.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
 		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
 		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),

@@ -22,12 +22,35 @@ const metricsIntroduction = `<!-- Made by go test ./cmd/meridian/host -run TestM
 
 # Metrics
 
-What a node with all roles and a query log serves at ` + "`/metrics`" + ` of ` + "`listen.api`" + `, beside the metrics of the Go runtime and of the process. A counter
-with labels appears when it first counts. Clients choose no label.
+What a node with all roles and a query log serves at ` + "`/metrics`" + ` of ` + "`listen.api`" + `, beside the metrics of the Go runtime and of the process. A node
+with fewer roles has fewer. Clients choose no label.
+
+Counters without labels are there from the start, at 0. So are, with every value of their labels, those whose names have ` + "`_dns_`" + ` in them (but not
+` + "`meridian_dns_answers_total` and `meridian_dns_error_reports_total`" + `), ` + "`meridian_config_reloads_total`, `meridian_dashboard_dropped_total`" + `,
+` + "`meridian_dnssec_signatures_total`, `meridian_gateway_connections_refused_total` and `meridian_gateway_requests_refused_total`" + `. Every other
+counter with labels appears when it first counts; until then a search in Prometheus finds nothing, not 0.
 
 | metric | type | labels | meaning |
 |---|---|---|---|
 `
+
+// dropReasons are the values of the label reason of meridian_dns_dropped_total, in words.
+var dropReasons = map[string]string{
+	"short":                   "shorter than the header of a message",
+	"response":                "a response, not a query",
+	"source_port":             "from port 0, to which nothing can be sent",
+	"panic":                   "a bug in the answering; the log has it",
+	"send":                    "the answer could not be sent",
+	"slow_client":             "the client did not take the answer within 5 s",
+	"slow_query":              "the client began a query and did not end it in time",
+	"connections":             "as many connections as there may be, and none of them idle",
+	"connections_per_client":  "as many connections of this client as there may be",
+	"connections_per_network": "as many connections of this client's network as there may be",
+	"evicted":                 "the connection that was idle longest, ended for a new one",
+	"maintain":                "a transfer, notice, update or signed SOA query, and as many of these under way as there may be: SERVFAIL, over UDP no answer",
+	"unsigned":                "no signature was to be had within 2 s; the connection is ended, or over HTTPS and QUIC the request. Over UDP the answer is truncated instead, and `meridian_dns_truncated_total` counts it",
+	"protocol":                "what came over HTTPS or QUIC is no query as RFC 8484 and RFC 9250 want it",
+}
 
 // The metrics that the edges of a running node have registered are those of docs/metrics.md.
 func TestMetricsDocument(t *testing.T) {
@@ -37,7 +60,7 @@ func TestMetricsDocument(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows := metricRows(t, h.registry)
+	rows := append(metricRows(t, h.registry), reasonRows(t, h.registry)...)
 	if err := h.Close(); err != nil {
 		t.Error(err)
 	}
@@ -61,6 +84,39 @@ func TestMetricsDocument(t *testing.T) {
 		}
 		t.Errorf("%s is not what a node shows; run: go test ./cmd/meridian/host -run TestMetricsDocument -update", file)
 	}
+}
+
+// reasonRows are a section with all values of the label reason of meridian_dns_dropped_total.
+func reasonRows(t *testing.T, registry *prometheus.Registry) []string {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := []string{"\n## Reasons of `meridian_dns_dropped_total`\n", "\n| reason | what was dropped, and why |\n", "|---|---|\n"}
+	for _, f := range families {
+		if f.GetName() != "meridian_dns_dropped_total" {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			labels := map[string]string{}
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			reason := labels["reason"]
+			if labels["transport"] != "udp" {
+				continue
+			}
+			if dropReasons[reason] == "" {
+				t.Errorf("reason %s of meridian_dns_dropped_total has no words in dropReasons", reason)
+			}
+			rows = append(rows, fmt.Sprintf("| `%s` | %s |\n", reason, dropReasons[reason]))
+		}
+	}
+	if len(rows)-3 != len(dropReasons) {
+		t.Errorf("%d reasons are counted, dropReasons has %d", len(rows)-3, len(dropReasons))
+	}
+	return rows
 }
 
 var description = regexp.MustCompile(`^Desc\{fqName: "(meridian_[a-z0-9_]+)", help: ("(?:[^"\\]|\\.)*"), unit: "", constLabels: \{\}, variableLabels: \{(.*)\}\}$`)
