@@ -33,8 +33,8 @@ func (c caInit) Run() error {
 type caIssue struct {
 	Name   string   `arg:"" help:"Name of the node, as in its file."`
 	Dir    string   `help:"Directory of the CA, and for NAME.crt and NAME.key." default:"keys"`
-	Region string   `help:"Region of the node." required:""`
-	Roles  []string `help:"What the node may do: dns, probe, gateway, control." default:"dns,probe,gateway,control"`
+	Region string   `help:"Region of the node, as in its file." required:""`
+	Roles  []string `help:"Roles of the node: just those that its file lists. All four by default." default:"dns,probe,gateway,control"`
 	Days   int      `help:"For how many days it is good." default:"365"`
 }
 

@@ -231,7 +231,7 @@ var tlsObject = strict.Object[TLS]{
 var object = strict.Object[nodeKeys]{
 	strict.Required("name", "unique in the mesh; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.name }),
 	strict.Required("region", "one of the world's regions; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.region }),
-	strict.Required("roles", "what the node does: dns, probe, gateway, control", tried(strict.NotEmpty(strict.List(strict.Placed(strict.Text(32)), maxList))),
+	strict.Required("roles", "what the node does: dns, probe, gateway, control; exactly those of the certificate", tried(strict.NotEmpty(strict.List(strict.Placed(strict.Text(32)), maxList))),
 		func(n *nodeKeys) *strict.At[[]strict.At[string]] { return &n.roles }),
 	strict.Required("world", "directory of the configuration that all nodes share", path, func(n *nodeKeys) *string { return &n.world }),
 	strict.Required("data", "directory for state, made with mode 0700 if it is not there", path, func(n *nodeKeys) *string { return &n.data }),

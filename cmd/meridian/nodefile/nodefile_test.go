@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -144,6 +145,21 @@ func TestProductionNode(t *testing.T) {
 	}
 	if n.Name != "ns1" || n.Roles.Has(health.RoleControl) {
 		t.Errorf("the example is of %s with the roles %v, want ns1 as its comments say, which is no voter", n.Name, n.Roles.Names())
+	}
+	if len(n.Geo) > 0 || n.Nameserver.Keys != "" || len(n.Nameserver.TSIGKeys) > 0 {
+		t.Errorf("the example needs files that a first start has not: geo %q, dns.keys %q, dns.tsig_keys %q", n.Geo, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
+	}
+}
+
+// What the example has as comments is good too.
+func TestProductionNodeComments(t *testing.T) {
+	text := regexp.MustCompile(`(?m)^( *)#([a-z_]+: )`).ReplaceAll(deploy.Node, []byte("$1$2"))
+	n, err := nodefile.Parse("node.yaml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(n.Geo) != 1 || n.Nameserver.Keys == "" || len(n.Nameserver.TSIGKeys) != 1 {
+		t.Errorf("geo %q, dns.keys %q, dns.tsig_keys %q, want all three", n.Geo, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
 	}
 }
 
