@@ -9,8 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/meridian-gslb/meridian/cmd/internal/pki"
+	"github.com/meridian-gslb/meridian/cmd/meridian/host"
+	"github.com/meridian-gslb/meridian/cmd/meridian/keys"
+	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/dns/transfer"
+	"github.com/meridian-gslb/meridian/health"
 )
 
 var update = flag.Bool("update", false, "write the generated documents anew")
@@ -221,5 +229,64 @@ func TestMetricsInDocuments(t *testing.T) {
 	}
 	if named == 0 {
 		t.Error("no metric found in any document")
+	}
+}
+
+// The world, the zone file and the keys of docs/transfers.md belong together: a node with them is good.
+func TestTransfersDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/transfers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	const tsig = "/etc/meridian/tsig/"
+	document := strings.ReplaceAll(string(text), tsig, dir+"/")
+	write := func(name, content string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, made := range regexp.MustCompile(`(?m)^meridian tsig (\S+) > (\S+)$`).FindAllStringSubmatch(document, -1) {
+		key, err := transfer.NewKey(made[1], "hmac-sha256")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(filepath.Base(made[2]), key.Declaration())
+	}
+	var node string
+	for _, block := range regexp.MustCompile("(?s)```(?:yaml)?\n(.*?)```").FindAllStringSubmatch(document, -1) {
+		switch body := block[1]; {
+		case strings.HasPrefix(body, "dns:"):
+			node = body
+		case strings.HasPrefix(body, "regions:"):
+			write("world/world.yaml", body)
+		case strings.HasPrefix(body, "$TTL"):
+			write("world/shop.example.zone", body)
+		}
+	}
+	if err := keys.Init(filepath.Join(dir, "keys"), "example"); err != nil {
+		t.Fatal(err)
+	}
+	id := pki.Identity{Name: "ns1", Region: "eu-west", Roles: health.RoleDNS}
+	if err := keys.Issue(filepath.Join(dir, "keys"), id, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := nodefile.Parse(filepath.Join(dir, "node.yaml"), []byte(`{name: ns1, region: eu-west, roles: [dns], world: world, data: data,
+listen: {dns: ["127.0.0.1:53"], gossip: "127.0.0.1:7946"},
+keys: {gossip: keys/gossip.key, certificate: keys/ns1.crt, key: keys/ns1.key, ca: keys/ca.crt},
+`+strings.Replace(node, "dns:\n  tsig_keys: ", "dns: {tsig_keys: ", 1)+"}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, wrong := host.Check(*cfg)
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	for _, w := range plan.World.Warnings {
+		t.Errorf("warning: %v", w)
 	}
 }
