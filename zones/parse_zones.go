@@ -32,7 +32,7 @@ type dnssecKeys struct {
 var zoneObject = strict.Object[zoneKeys]{
 	strict.Optional("file", "its zone file (RFC 1035) with the static records; the name is relative to the world's directory. Either this or secondary is needed", "", strict.Placed(strict.Text(255)),
 		func(z *zoneKeys) *strict.At[string] { return &z.file }),
-	strict.Optional("steer", "the names whose addresses a pool answers, relative to the apex; @ is the apex", "",
+	strict.Optional("steer", "the names whose addresses a pool answers, relative to the apex; @ is the apex. Resolvers keep denials (NXDOMAIN, NODATA) in a zone with this key for 60 s at most, and NODATA of these names for their pool's ttl at most", "",
 		strict.Map("owner", strict.Text(255), steerObject.Type("what steers it"), maxSteers),
 		func(z *zoneKeys) *[]strict.Named[steerKeys] { return &z.steer }),
 	strict.Optional("dnssec", "sign the zone's answers; without it they are not signed, unless the zone file is", "",

@@ -45,8 +45,8 @@ func reference(part string) (string, error) {
 
 const worldIntroduction = `A directory of YAML files and RFC 1035 zone files, the same on every node and best kept in git. The sections of all
 ` + "`*.yaml`" + ` files in it are taken together. A node reads it at start, when a file changes (within 2 s) and on SIGHUP; YAML with
-mistakes is refused as a whole and the world in force stays. A zone file with mistakes is refused alone: its zone stays as it was, and
-all else is taken. ` + "`meridian check DIR`" + ` reports every mistake with its line.
+mistakes is refused as a whole and the world in force stays. A zone file with mistakes is refused alone: its zone stays as it was
+(where it never was: SERVFAIL), and all else is taken. ` + "`meridian check DIR`" + ` reports every mistake with its line.
 An example is in ` + "`deploy/example/world`" + `.
 
 `
