@@ -47,8 +47,8 @@ var dropReasons = map[string]string{
 	"connections_per_client":  "as many connections of this client as there may be",
 	"connections_per_network": "as many connections of this client's network as there may be",
 	"evicted":                 "the connection that was idle longest, ended for a new one",
-	"maintain":                "a transfer, notice, update or signed SOA query, and as many of these under way as there may be: SERVFAIL, over UDP no answer",
-	"unsigned":                "no signature was to be had within 2 s; the connection is ended, or over HTTPS and QUIC the request. Over UDP the answer is truncated instead, and `meridian_dns_truncated_total` counts it",
+	"maintain":                "a transfer, notice, update or query with a TSIG record, and as many of these under way as there may be: SERVFAIL, over UDP no answer",
+	"unsigned":                "no signature was to be had within 2 s: there is no answer, and over HTTPS and QUIC the request is ended. Over UDP the answer is truncated instead, and `meridian_dns_truncated_total` counts it",
 	"protocol":                "what came over HTTPS or QUIC is no query as RFC 8484 and RFC 9250 want it",
 }
 
