@@ -62,7 +62,7 @@ func signedAsk(t *testing.T, address, protocol, name string) (*dns.Msg, error) {
 	t.Helper()
 	q := new(dns.Msg)
 	q.SetQuestion(name, dns.TypeA).SetEdns0(1232, true)
-	c := dns.Client{Net: protocol, Timeout: 5 * time.Second}
+	c := dns.Client{Net: protocol, Timeout: 20 * time.Second}
 	m, _, err := c.Exchange(q, address)
 	return m, err
 }

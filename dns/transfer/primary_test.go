@@ -239,7 +239,7 @@ func TestRefusals(t *testing.T) {
 			if test.sign != nil {
 				query = test.sign(query)
 			}
-			got, _, err := (&dns.Client{Net: test.net, TsigSecret: test.keys, Timeout: 5 * time.Second}).Exchange(query, address.String())
+			got, _, err := (&dns.Client{Net: test.net, TsigSecret: test.keys, Timeout: 20 * time.Second}).Exchange(query, address.String())
 			if got == nil {
 				t.Fatal(err)
 			}
@@ -288,7 +288,7 @@ func TestSignedQueriesAboutNames(t *testing.T) {
 			query.SetEdns0(test.edns, false)
 		}
 		query.SetTsig(key.Name, key.Algorithm, 300, time.Now().Unix())
-		got, _, err := (&dns.Client{Net: test.net, TsigSecret: secretOf(key), Timeout: 5 * time.Second}).Exchange(query, address.String())
+		got, _, err := (&dns.Client{Net: test.net, TsigSecret: secretOf(key), Timeout: 20 * time.Second}).Exchange(query, address.String())
 		if err != nil || got.IsTsig() == nil || len(got.Answer) != 1 {
 			t.Fatalf("%s: %v, %v, want a signed answer", test.why, got, err)
 		}

@@ -246,7 +246,7 @@ func TestUpdateMessages(t *testing.T) {
 		{"not every nameserver confirms", add("shop.example.", apiChallenge), &key, errors.New("two of three"), dns.RcodeServerFailure},
 	} {
 		b.failWith(test.err)
-		c := &dns.Client{Timeout: 5 * time.Second}
+		c := &dns.Client{Timeout: 20 * time.Second}
 		m := test.m
 		if test.key != nil {
 			c.TsigSecret = secretOf(*test.key)

@@ -129,7 +129,7 @@ func askSigned(t *testing.T, h *Host, name string, qtype uint16) *dns.Msg {
 	q := new(dns.Msg).SetQuestion(name, qtype)
 	q.SetEdns0(4096, true)
 	q.Id = 1
-	m, _, err := (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).Exchange(q, h.dns.Addrs()[0].String())
+	m, _, err := (&dns.Client{Net: "tcp", Timeout: 20 * time.Second}).Exchange(q, h.dns.Addrs()[0].String())
 	if err != nil {
 		t.Fatal(err)
 	}

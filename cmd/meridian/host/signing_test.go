@@ -76,7 +76,7 @@ func TestAsNewAsLeader(t *testing.T) {
 func say(t *testing.T, h *Host, name string) string {
 	q := new(dns.Msg).SetQuestion(name, dns.TypeA)
 	q.SetEdns0(1232, true)
-	m, _, err := (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).Exchange(q, h.dns.Addrs()[0].String())
+	m, _, err := (&dns.Client{Net: "tcp", Timeout: 20 * time.Second}).Exchange(q, h.dns.Addrs()[0].String())
 	if err != nil {
 		t.Error(err)
 		return "silent"
