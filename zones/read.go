@@ -111,8 +111,15 @@ func ReadZone(apex, name string, file io.Reader, steer []Steer) (Zone, error) {
 	return zone, zone.prepare()
 }
 
-// read reads a file of about some size, and reports whether it makes a zone.
-func (r *Reader) read(file io.Reader, size int64) bool {
+// read reads a file of about some size, and reports whether it makes a zone. What this program can't cope with is the fault of no other
+// zone: it goes on without that file.
+func (r *Reader) read(file io.Reader, size int64) (good bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.mistake(0, "can't be read for a bug of this program: %v", cause)
+			r.file, r.builder, r.zone.Static, good = master.Reader{}, static.Builder{}, nil, false
+		}
+	}()
 	if r.sum == nil {
 		r.sum = sha256.New()
 	}

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -203,4 +204,35 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// faulty are files of which reading one meets a bug.
+type faulty struct{ FileMap }
+
+func (f faulty) Open(name string) (io.ReadCloser, Version, error) {
+	if name == "a" {
+		return io.NopCloser(nil), Version{Size: 1}, nil
+	}
+	return f.FileMap.Open(name)
+}
+
+// A bug in the reading of one zone is its mistake, and the others are read all the same.
+func TestBugInReading(t *testing.T) {
+	l := NewLoader(faulty{FileMap{
+		"w.yaml": []byte("zones: {a.example: {file: a}, b.example: {file: b}}"), "a": []byte(zoneHead), "b": []byte(zoneHead),
+	}}, nil)
+	r := l.Reader()
+	for i := range l.Zones() {
+		r.Read(i)
+	}
+	world, err := l.World()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := Problems(world.Refused).Error(); !strings.HasPrefix(got, "a: can't be read for a bug of this program: ") {
+		t.Errorf("refused: %s", got)
+	}
+	if world.Zones[0].Static != nil || world.Zones[1].Static == nil {
+		t.Errorf("zones read: %v, %v, want the second alone", world.Zones[0].Static != nil, world.Zones[1].Static != nil)
+	}
 }

@@ -9,7 +9,7 @@ import (
 // typeOf returns the type that a word names: a mnemonic or TYPE and a number (RFC 3597, section 5).
 func typeOf(text []byte) (uint16, bool) {
 	var buffer [maxMnemonic]byte
-	if len(text) > len(buffer) {
+	if len(text) == 0 || len(text) > len(buffer) { // none: it is quoted
 		return 0, false
 	}
 	upper := buffer[:len(text)]
