@@ -22,6 +22,8 @@ const (
 	maxTTL      = 1<<31 - 1 // RFC 2181, section 8
 
 	bytesPerName = 48 // of a zone file, about
+
+	aBug = "can't be read for a bug of this program"
 )
 
 // A Reader reads zone files, one after the other.
@@ -116,7 +118,7 @@ func ReadZone(apex, name string, file io.Reader, steer []Steer) (Zone, error) {
 func (r *Reader) read(file io.Reader, size int64) (good bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			r.mistake(0, "can't be read for a bug of this program: %v", cause)
+			r.mistake(0, "%s: %v", aBug, cause)
 			r.file, r.builder, r.zone.Static, good = master.Reader{}, static.Builder{}, nil, false
 		}
 	}()
