@@ -118,6 +118,24 @@ func TestHalfCloseDuringATransfer(t *testing.T) {
 	}
 }
 
+// exchangeDatagram sends a message over UDP and returns the answer.
+func exchangeDatagram(t *testing.T, address string, message []byte) []byte {
+	t.Helper()
+	conn, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, _ = conn.Write(message)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer := make([]byte, 512)
+	n, err := conn.Read(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer[:n]
+}
+
 // What Config.Maintain is told, and asked at all, over each transport.
 func TestMaintain(t *testing.T) {
 	var last atomic.Pointer[Request]
@@ -132,21 +150,7 @@ func TestMaintain(t *testing.T) {
 		},
 	})
 	udp := func(address string) func([]byte) []byte {
-		return func(b []byte) []byte {
-			conn, err := net.Dial("udp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer conn.Close()
-			_, _ = conn.Write(b)
-			_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-			answer := make([]byte, 512)
-			n, err := conn.Read(answer)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return answer[:n]
-		}
+		return func(b []byte) []byte { return exchangeDatagram(t, address, b) }
 	}
 	stream := func(dial func() (net.Conn, error)) func([]byte) []byte {
 		return func(b []byte) []byte {

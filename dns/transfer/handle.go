@@ -149,7 +149,7 @@ func (x *exchange) lookup() {
 		x.finish(dns.RcodeFormatError, "")
 		return
 	}
-	answer := x.Answer(query, room-dns.Len(x.signature.query))
+	answer := x.Answer(query, room-x.signature.size())
 	if answer == nil {
 		return // as to who asks without a signature
 	}

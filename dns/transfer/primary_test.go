@@ -280,14 +280,20 @@ func TestSignedQueriesAboutNames(t *testing.T) {
 		why, net string
 		edns     uint16
 		room     int
+		other    int // bytes of data in the signature that mean nothing
 	}{
-		{"over UDP", "udp", 0, 512}, {"over UDP with EDNS", "udp", 1000, 1000}, {"with more than we send", "udp", 4096, 1232}, {"over TCP", "tcp", 512, 65535},
+		{"over UDP", "udp", 0, 512, 0}, {"over UDP with EDNS", "udp", 1000, 1000, 0}, {"with more than we send", "udp", 4096, 1232, 0},
+		{"over TCP", "tcp", 512, 65535, 0}, {"with a signature that is longer than the answer may be", "udp", 0, 512, 900},
 	} {
 		query := new(dns.Msg).SetQuestion("wWw.shop.example.", dns.TypeTXT)
 		if test.edns > 0 {
 			query.SetEdns0(test.edns, false)
 		}
 		query.SetTsig(key.Name, key.Algorithm, 300, time.Now().Unix())
+		if test.other > 0 {
+			tsig := query.IsTsig()
+			tsig.OtherLen, tsig.OtherData = uint16(test.other), strings.Repeat("00", test.other)
+		}
 		got, _, err := (&dns.Client{Net: test.net, TsigSecret: secretOf(key), Timeout: 20 * time.Second}).Exchange(query, address.String())
 		if err != nil || got.IsTsig() == nil || len(got.Answer) != 1 {
 			t.Fatalf("%s: %v, %v, want a signed answer", test.why, got, err)

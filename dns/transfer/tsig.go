@@ -134,6 +134,13 @@ func (s *signature) pack(m *dns.Msg, now time.Time) ([]byte, error) {
 	return s.sign(m)
 }
 
+// size is how many bytes attach adds to a good answer: what the query's signature has, without the data that an error may have.
+func (s *signature) size() int {
+	t := *s.query
+	t.OtherLen, t.OtherData = 0, ""
+	return dns.Len(&t)
+}
+
 // attach appends the TSIG record to a packed answer of one message. It has no MAC where the query had a wrong one, but our time: clients
 // look at that first (RFC 8945, sections 4.3.3 and 5.3.2).
 func (s *signature) attach(answer []byte, now time.Time) ([]byte, error) {
