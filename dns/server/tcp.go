@@ -152,8 +152,8 @@ func (st *stream) answer(out, query []byte) (_ []byte, ok bool) {
 	return answered, ok
 }
 
-// signApart answers a query whose signatures are missing while the connection goes on. Where as many wait as may it waits for one of them,
-// for signPatience at most.
+// signApart answers a query whose signatures are missing while the connection goes on. Where as many wait as may it waits for one of them:
+// for signPatience at most, and Limits.Write if the client is slow to take answers.
 func (st *stream) signApart(query []byte) {
 	s, client, query := st.server, st.client, append([]byte(nil), query...)
 	st.signing <- struct{}{}
