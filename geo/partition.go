@@ -1,9 +1,6 @@
 package geo
 
-import (
-	"net/netip"
-	"slices"
-)
+import "net/netip"
 
 // A GroupID numbers the parts of a partition, from 0.
 type GroupID uint32
@@ -28,25 +25,7 @@ type Partition struct {
 
 // Partition folds the table's places into groups. Each block of a maximal scope goes to the group of its first address.
 func (t *Table) Partition(group func(PlaceID) GroupID) *Partition {
-	groups := make([]uint32, len(t.places))
-	for id := range groups {
-		groups[id] = uint32(group(PlaceID(id)))
-	}
-	p := &Partition{other: GroupID(groups[Unknown])}
-	p.single = !slices.ContainsFunc(groups, func(g uint32) bool { return GroupID(g) != p.other })
-	groups[Special] = uint32(SpecialGroup)
-
-	var spans []span
-	for i, start := range t.v4.start {
-		spans = appendSpan(spans, key{lo: uint64(start)}, groups[t.v4.value[i]], family4, MaxScope4)
-	}
-	p.v4 = pack4(spans)
-	spans = spans[:0]
-	for i, start := range t.v6.start {
-		spans = appendSpan(spans, start, groups[t.v6.value[i]], family6, MaxScope6)
-	}
-	p.v6 = pack6(spans)
-	return p
+	return t.PartitionWith(nil, func(place PlaceID, _ uint32) GroupID { return group(place) })
 }
 
 // appendSpan adds a span whose start is rounded up to a block of length scope, and merges it with its neighbours.
