@@ -25,11 +25,14 @@ type stateWire struct {
 	History     []*Entry     `json:"history,omitempty"`
 	Keys        []keyed      `json:"keys,omitempty"`
 	Dynamic     []Challenge  `json:"dynamic,omitempty"`
+	Overlays    []Overlay    `json:"overlays,omitempty"`
+	Latches     []Latch      `json:"latches,omitempty"`
 }
 
 // Encode returns the state as bytes; equal states give equal bytes. They hold no secret: the private keys of zones are sealed.
 func (s *State) Encode() []byte {
-	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys, s.dynamic})
+	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys, s.dynamic,
+		s.overlays, s.latches})
 	if err != nil {
 		panic(fmt.Sprintf("control: state does not encode: %v", err)) // Apply and Decode let nothing in that does not
 	}
@@ -74,6 +77,12 @@ func Decode(data []byte) (*State, error) {
 	for i := range w.ZoneKeys {
 		times = append(times, &w.ZoneKeys[i].Changed)
 	}
+	for i := range w.Overlays {
+		times = append(times, &w.Overlays[i].Changed, &w.Overlays[i].Expires)
+	}
+	for i := range w.Latches {
+		times = append(times, &w.Latches[i].Since)
+	}
 	for _, t := range times {
 		if *t = t.UTC(); !sane(*t) {
 			return bad("time %v", *t)
@@ -85,7 +94,14 @@ func Decode(data []byte) (*State, error) {
 	if err := checkDynamic(w.Dynamic); err != nil {
 		return bad("%w", err)
 	}
-	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys, dynamic: w.Dynamic}
+	if err := checkOverlays(w.Overlays); err != nil {
+		return bad("%w", err)
+	}
+	if err := checkLatches(w.Latches); err != nil {
+		return bad("%w", err)
+	}
+	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys, dynamic: w.Dynamic,
+		overlays: w.Overlays, latches: w.Latches}
 	panels := make(map[ControlID]PanelID)
 	if w.Definitions != nil {
 		if err := w.Definitions.Check(); err != nil {

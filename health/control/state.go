@@ -31,6 +31,8 @@ type State struct {
 	history     []*Entry    // oldest first
 	keys        []keyed     // oldest first
 	dynamic     []Challenge // ordered by name and value
+	overlays    []Overlay   // sorted by endpoint
+	latches     []Latch     // sorted by pool and endpoint
 }
 
 // A Control is the state of one routing control. Copies are independent.
