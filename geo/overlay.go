@@ -66,6 +66,20 @@ func (o *Overlay) Find(a netip.Addr) uint32 {
 	return spans[i].value
 }
 
+// Values calls yield with every value of a listed prefix, in order; not with those of repeated ones.
+func (o *Overlay) Values(yield func(uint32) bool) {
+	if o == nil {
+		return
+	}
+	seen := make(map[netip.Prefix]bool, len(o.prefixes))
+	for i, p := range o.prefixes {
+		if !seen[p] && !yield(uint32(i+1)) {
+			return
+		}
+		seen[p] = true
+	}
+}
+
 // of returns the stretches of a family; one of value 0 where nothing is listed.
 func (o *Overlay) of(family int) []span {
 	if o == nil || len(o.spans[family]) == 0 {

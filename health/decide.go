@@ -85,6 +85,9 @@ func (e *entry) follow(now, started time.Time) (again time.Time) {
 		s.HeldBack = true
 		return end
 	}
+	if s.State != Up && e.recovering {
+		s.Recovered = now
+	}
 	s.State, e.recovering = Up, false
 	return time.Time{}
 }

@@ -11,16 +11,17 @@ import (
 
 // A Status is what all vantages together say of a check. It is a value; its slices are shared and not to be written.
 type Status struct {
-	Check    CheckID   `json:"check"`
-	State    State     `json:"state"`               // what answers obey
-	Measured State     `json:"measured"`            // what the fresh votes say now, before hold_down
-	Held     bool      `json:"held,omitempty"`      // too few vantages to go by: the last state stays
-	HeldBack bool      `json:"held_back,omitempty"` // measured up, but not yet for hold_down
-	Grace    bool      `json:"grace,omitempty"`     // unknown for less than 3 intervals: keeps its rank
-	Since    time.Time `json:"since"`               // when State last changed
-	Assigned int       `json:"assigned"`            // vantages that should probe it
-	Fresh    int       `json:"fresh"`               // those whose verdict counts
-	Regions  []Vote    `json:"regions"`             // every region with assigned vantages, ordered by id
+	Check     CheckID   `json:"check"`
+	State     State     `json:"state"`               // what answers obey
+	Measured  State     `json:"measured"`            // what the fresh votes say now, before hold_down
+	Held      bool      `json:"held,omitempty"`      // too few vantages to go by: the last state stays
+	HeldBack  bool      `json:"held_back,omitempty"` // measured up, but not yet for hold_down
+	Grace     bool      `json:"grace,omitempty"`     // unknown for less than 3 intervals: keeps its rank
+	Since     time.Time `json:"since"`               // when State last changed
+	Recovered time.Time `json:"recovered,omitzero"`  // when State last became Up after it had been worse; zero: never
+	Assigned  int       `json:"assigned"`            // vantages that should probe it
+	Fresh     int       `json:"fresh"`               // those whose verdict counts
+	Regions   []Vote    `json:"regions"`             // every region with assigned vantages, ordered by id
 }
 
 // A Vote is what the vantages of one region say of a check.
@@ -72,6 +73,7 @@ func (v *View) Status(c CheckID, region geo.RegionID) Status {
 	for _, vote := range status.Regions {
 		if vote.Region == region && vote.State != Unknown {
 			regional.State, regional.Measured, regional.Held, regional.HeldBack = vote.State, vote.State, false, false
+			regional.Recovered = time.Time{}
 		}
 	}
 	return regional

@@ -61,6 +61,7 @@ type SavedStatus struct {
 	Definition uint32    `json:"definition"`
 	State      State     `json:"state"`
 	Since      time.Time `json:"since"`
+	Recovered  time.Time `json:"recovered,omitzero"`
 }
 
 // UnmarshalText reads what MarshalText wrote.
@@ -96,7 +97,7 @@ func (t *Table) Saved() []SavedStatus {
 	saved := slices.Collect(maps.Values(t.loaded))
 	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
 		if e := t.checks[id]; e.status.State != Unknown {
-			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since})
+			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since, e.status.Recovered})
 		}
 	}
 	slices.SortFunc(saved, func(a, b SavedStatus) int { return cmp.Compare(a.Check, b.Check) })
@@ -115,6 +116,7 @@ func (t *Table) SetTargets(targets []*Target, regions []geo.RegionID, now time.T
 			e = &entry{first: now, status: Status{Check: target.ID, Since: now}}
 			if s, ok := t.loaded[target.ID]; ok {
 				e.status.State, e.status.Since, e.status.Held, e.fromDisk = s.State, s.Since, true, true
+				e.status.Recovered = s.Recovered
 			}
 			delete(t.loaded, target.ID)
 		}

@@ -21,13 +21,12 @@ import (
 // long (hundreds of milliseconds with a country database), so a node runs it beside its own work. An error names the
 // record or target that can't be packed.
 func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
-	c := compiler{world: w, table: table, nearest: make(map[string]nearest)}
-	c.placeRegions(orders)
+	c := newCompiler(w, table, orders)
 	p := &Plan{
-		World: w, Table: table, Near: c.near(), estimates: orders,
+		World: w, Table: table, Near: c.neighbours(), estimates: orders,
 		Orders:  make(map[geo.Place][]geo.RegionID),
 		zones:   make(map[string]*ZoneData, len(w.Zones)),
-		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int),
+		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int), byEndpoint: make(map[string][]int),
 	}
 	for id, order := range c.orders {
 		if place := table.Place(geo.PlaceID(id)); orders.Sampled(place) {
@@ -67,17 +66,28 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 
 // A compiler carries what the pools of one compile share.
 type compiler struct {
-	world   *World
-	table   *geo.Table
-	orders  [][]geo.RegionID   // of all regions, by PlaceID; nil where nothing says which is near
-	nearest map[string]nearest // by the regions of a latency pool, in the order of its members
+	world     *World
+	table     *geo.Table
+	pools     map[string]*Pool
+	at        map[geo.RegionID]geo.Coordinates
+	orders    [][]geo.RegionID // of all regions, by PlaceID; nil where nothing says which is near
+	measured  *geo.Overlay     // the prefixes of which round-trip times are known
+	groupings map[string]grouping
 }
 
-// nearest is a partition of the clients by their order of some regions.
-type nearest struct {
-	partition *geo.Partition
-	orders    [][]geo.RegionID // by GroupID
-	digest    uint64
+func newCompiler(w *World, table *geo.Table, orders *rtt.Orders) *compiler {
+	c := &compiler{
+		world: w, table: table, pools: make(map[string]*Pool, len(w.Pools)), at: make(map[geo.RegionID]geo.Coordinates, len(w.Regions)),
+		groupings: make(map[string]grouping),
+	}
+	for i := range w.Pools {
+		c.pools[w.Pools[i].Name] = &w.Pools[i]
+	}
+	for _, r := range w.Regions {
+		c.at[r.ID] = r.At
+	}
+	c.placeRegions(orders)
+	return c
 }
 
 func (c *compiler) regions() []rtt.Region {
@@ -100,8 +110,8 @@ func (c *compiler) placeRegions(orders *rtt.Orders) {
 	}
 }
 
-// near orders the other regions of each region by distance.
-func (c *compiler) near() map[geo.RegionID][]geo.RegionID {
+// neighbours orders the other regions of each region by distance.
+func (c *compiler) neighbours() map[geo.RegionID][]geo.RegionID {
 	near := make(map[geo.RegionID][]geo.RegionID)
 	for _, r := range c.world.Regions {
 		others := slices.DeleteFunc(slices.Clone(c.world.Regions), func(o Region) bool { return o.ID == r.ID })
@@ -115,51 +125,139 @@ func (c *compiler) near() map[geo.RegionID][]geo.RegionID {
 	return near
 }
 
+// kindTypes are the types of the records of each family, by kind.
+var kindTypes = map[Kind][2]uint16{Addresses: familyTypes, Aliases: {dns.TypeCNAME}, Servers: {dns.TypeSRV}, Mailers: {dns.TypeMX}}
+
 func (c *compiler) pool(pool *Pool, number int) (*PoolPlan, error) {
-	p := &PoolPlan{Pool: pool, Number: number}
-	for i := range pool.Members {
-		m := &pool.Members[i]
-		var sets [2]*RecordSet
-		var checks [2]health.CheckID
-		for family, address := range m.Address {
-			if !address.IsValid() {
-				continue
-			}
-			set, err := packAddresses(p.TTL(), family, address)
-			if err != nil {
-				return nil, fmt.Errorf("pool %s: endpoint %s: %w", pool.Name, m.Endpoint, err)
-			}
-			sets[family] = set
-			if pool.Check != "" {
-				checks[family] = CheckID(pool.Check, m.Endpoint, family)
-			}
-		}
-		p.Sets, p.checks = append(p.Sets, sets), append(p.checks, checks)
+	p := &PoolPlan{Pool: pool, Number: number, Types: kindTypes[cmp.Or(pool.Kind, Addresses)], ttl: ttlOf(pool), seed: seedOf(pool.Name)}
+	var err error
+	if p.root, err = c.level(p, pool, around{ttl: p.ttl, enabled: true}); err != nil {
+		return nil, fmt.Errorf("pool %s: %w", pool.Name, err)
 	}
-	for family := range p.LastResort {
-		of := slices.DeleteFunc(slices.Clone(pool.LastResort), func(a netip.Addr) bool { return a.Is4() != (family == IPv4) })
+	if p.LastResort, err = packFamilies(p.ttl, pool.LastResort); err != nil {
+		return nil, fmt.Errorf("pool %s: last_resort: %w", pool.Name, err)
+	}
+	for m := range pool.Members {
+		fence := pool.Members[m].Fence
+		if fence == nil {
+			continue
+		}
+		if p.fences == nil {
+			p.fences = make(map[int][2]*RecordSet)
+		}
+		if p.fences[m], err = packFamilies(p.ttl, fence.Addresses); err != nil {
+			return nil, fmt.Errorf("pool %s: member %s: fenced: %w", pool.Name, pool.Members[m].Name(), err)
+		}
+	}
+	g := c.grouping(p.root)
+	p.Partition, p.Groups, p.digest = g.partition, g.groups, g.digest
+	return p, nil
+}
+
+func ttlOf(pool *Pool) uint32 { return uint32(pool.TTL.Seconds()) }
+
+// around is what the pools around a level hand down to its endpoints.
+type around struct {
+	path     []string
+	controls []control.ControlID
+	enabled  bool
+	ttl      uint32
+}
+
+// level builds the tree below a pool, and adds its endpoints to the leaves of the plan.
+func (c *compiler) level(p *PoolPlan, pool *Pool, around around) (*level, error) {
+	isPool := func(m Member) bool { return m.Endpoint == "" }
+	l := &level{pool: pool, nested: slices.ContainsFunc(pool.Members, isPool), leaf: make([]int, len(pool.Members)), inner: make([]*level, len(pool.Members))}
+	p.minimum = p.minimum || pool.MinUp.Of(len(pool.Members)) > 1
+	p.explore = max(p.explore, pool.Explore)
+	for m := range pool.Members {
+		member := &pool.Members[m]
+		at := around
+		at.enabled = at.enabled && member.Enabled
+		if member.Control != "" {
+			at.controls = append(slices.Clip(at.controls), member.Control)
+		}
+		if member.Endpoint == "" {
+			inner := c.pools[member.Pool]
+			if inner == nil {
+				return nil, fmt.Errorf("no pool %q", member.Pool)
+			}
+			at.path, at.ttl = append(slices.Clip(at.path), inner.Name), min(at.ttl, ttlOf(inner))
+			var err error
+			if l.inner[m], err = c.level(p, inner, at); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		leaf := Leaf{Member: member, Pool: pool, Path: at.path, controls: at.controls, enabled: at.enabled, seed: seedOf(member.Endpoint)}
+		leaf.alone = []int{len(p.Leaves)}
+		if err := leaf.pack(at.ttl); err != nil {
+			return nil, fmt.Errorf("endpoint %s: %w", member.Endpoint, err)
+		}
+		l.leaf[m] = len(p.Leaves)
+		p.Leaves, p.ttl = append(p.Leaves, leaf), min(p.ttl, at.ttl)
+	}
+	return l, nil
+}
+
+// pack packs the records of an endpoint and names its checks.
+func (l *Leaf) pack(ttl uint32) (err error) {
+	if t := l.Target; t != nil {
+		if l.Sets[0], err = packTarget(ttl, l.Pool.Kind, t); err == nil && l.Pool.Check != "" {
+			l.checks[0] = CheckID(l.Pool.Check, l.Endpoint, probedFamily(l.Probe))
+		}
+		return err
+	}
+	for family, address := range l.Address {
+		if !address.IsValid() {
+			continue
+		}
+		if l.Sets[family], err = packAddresses(ttl, family, address); err != nil {
+			return err
+		}
+		if l.Pool.Check != "" {
+			l.checks[family] = CheckID(l.Pool.Check, l.Endpoint, family)
+		}
+	}
+	return nil
+}
+
+func probedFamily(a netip.Addr) int {
+	if a.Is6() {
+		return IPv6
+	}
+	return IPv4
+}
+
+func packTarget(ttl uint32, kind Kind, t *TargetData) (*RecordSet, error) {
+	header := dns.RR_Header{Name: ".", Rrtype: kindTypes[kind][0], Class: dns.ClassINET, Ttl: ttl}
+	var rr dns.RR
+	switch kind {
+	case Aliases:
+		rr = &dns.CNAME{Hdr: header, Target: t.Name}
+	case Servers:
+		rr = &dns.SRV{Hdr: header, Priority: t.Priority, Weight: t.Weight, Port: t.Port, Target: t.Name}
+	case Mailers:
+		rr = &dns.MX{Hdr: header, Preference: t.Priority, Mx: t.Name}
+	default:
+		return nil, fmt.Errorf("kind %q has no target", kind)
+	}
+	set, err := static.SetOf(rr)
+	return &set, err
+}
+
+// packFamilies packs addresses of both families.
+func packFamilies(ttl uint32, addresses []netip.Addr) (sets [2]*RecordSet, err error) {
+	for family := range sets {
+		of := slices.DeleteFunc(slices.Clone(addresses), func(a netip.Addr) bool { return a.Is4() != (family == IPv4) })
 		if len(of) == 0 {
 			continue
 		}
-		set, err := packAddresses(p.TTL(), family, of...)
-		if err != nil {
-			return nil, fmt.Errorf("pool %s: last_resort: %w", pool.Name, err)
+		if sets[family], err = packAddresses(ttl, family, of...); err != nil {
+			return sets, err
 		}
-		p.LastResort[family] = set
 	}
-	switch pool.Policy {
-	case Failover:
-		p.Groups = []GroupPlan{{Tiers: failoverTiers(pool)}}
-	case Weighted:
-		p.Groups = []GroupPlan{{Tiers: weightedTiers(pool)}}
-	case Geo:
-		c.geo(p)
-	case Latency:
-		c.latency(p)
-	default:
-		return nil, fmt.Errorf("pool %s: policy %q", pool.Name, pool.Policy)
-	}
-	return p, nil
+	return sets, nil
 }
 
 func packAddresses(ttl uint32, family int, addresses ...netip.Addr) (*RecordSet, error) {
@@ -176,122 +274,21 @@ func packAddresses(ttl uint32, family int, addresses ...netip.Addr) (*RecordSet,
 	return &set, err
 }
 
-// failoverTiers is one member a tier, in the order written.
-func failoverTiers(pool *Pool) []Tier {
-	tiers := make([]Tier, len(pool.Members))
-	for i := range tiers {
-		tiers[i] = Tier{[]int{i}, fmt.Sprintf("rank %d", i+1)}
-	}
-	return tiers
-}
-
-// weightedTiers is the members with a weight, and behind them the standby ones.
-func weightedTiers(pool *Pool) []Tier {
-	weighted, standby := Tier{Why: "by weight"}, Tier{Why: "standby: weight 0"}
-	for i := range pool.Members {
-		if pool.Members[i].Weight > 0 {
-			weighted.Members = append(weighted.Members, i)
-		} else {
-			standby.Members = append(standby.Members, i)
-		}
-	}
-	return slices.DeleteFunc([]Tier{weighted, standby}, func(t Tier) bool { return len(t.Members) == 0 })
-}
-
-// fold groups the places that what describes alike, and returns the description of each group.
-// The digest tells which places are in which group.
-func fold[T any](table *geo.Table, describe func(geo.Place, geo.PlaceID) (T, string)) (_ *geo.Partition, groups []T, digest uint64) {
-	h := fnv.New64a()
-	ids := make(map[string]geo.GroupID)
-	partition := table.Partition(func(id geo.PlaceID) geo.GroupID {
-		description, text := describe(table.Place(id), id)
-		g, ok := ids[text]
-		if !ok {
-			g = geo.GroupID(len(groups))
-			ids[text] = g
-			groups = append(groups, description)
-		}
-		fmt.Fprintln(h, g)
-		return g
-	})
-	return partition, groups, h.Sum64()
-}
-
-// latency puts the members of each region into a tier, nearest region first. Clients of whom nothing is known get the
-// regions in the order of the members.
-func (c *compiler) latency(p *PoolPlan) {
-	members := make(map[geo.RegionID][]int)
-	var regions []geo.RegionID
-	for i := range p.Pool.Members {
-		r := p.Pool.Members[i].Region
-		if members[r] == nil {
-			regions = append(regions, r)
-		}
-		members[r] = append(members[r], i)
-	}
-	near, ok := c.nearest[fmt.Sprint(regions)]
-	if !ok {
-		near.partition, near.orders, near.digest = fold(c.table, func(_ geo.Place, id geo.PlaceID) ([]geo.RegionID, string) {
-			order := slices.DeleteFunc(slices.Clone(c.orders[id]), func(r geo.RegionID) bool { return members[r] == nil })
-			if len(order) == 0 {
-				order = regions
-			}
-			return order, fmt.Sprint(order)
-		})
-		c.nearest[fmt.Sprint(regions)] = near
-	}
-	p.Partition, p.digest = near.partition, near.digest
-	for _, order := range near.orders {
-		group := GroupPlan{Region: order[0]}
-		for _, r := range order {
-			group.Tiers = append(group.Tiers, Tier{members[r], "region " + string(r)})
-		}
-		p.Groups = append(p.Groups, group)
-	}
-}
-
-// geo puts the members that match a place most specifically first, and behind them those that match less.
-func (c *compiler) geo(p *PoolPlan) {
-	p.Partition, p.Groups, p.digest = fold(c.table, func(place geo.Place, _ geo.PlaceID) (GroupPlan, string) {
-		group := GroupPlan{Tiers: geoTiers(p.Pool.Members, place)}
-		return group, fmt.Sprint(group.Tiers)
-	})
-}
-
-func geoTiers(members []Member, place geo.Place) []Tier {
-	tiers := []Tier{
-		{Why: "subdivision " + place.Subdivision}, {Why: "country " + place.Country},
-		{Why: "continent " + place.Continent}, {Why: "default"},
-	}
-	for i, m := range members {
-		for tier, matches := range []bool{
-			place.Subdivision != "" && slices.Contains(m.Subdivisions, place.Subdivision),
-			place.Country != "" && slices.Contains(m.Countries, place.Country),
-			place.Continent != "" && slices.Contains(m.Continents, place.Continent),
-			m.Default,
-		} {
-			if matches {
-				tiers[tier].Members = append(tiers[tier].Members, i)
-			}
-		}
-	}
-	return slices.DeleteFunc(tiers, func(t Tier) bool { return len(t.Members) == 0 })
-}
-
 // add numbers a pool's counters and notes what it depends on.
 func (p *Plan) add(pool *PoolPlan) {
 	pool.counter = len(p.Counters)
-	for i := range pool.Pool.Members {
-		m := &pool.Pool.Members[i]
-		p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: m.Endpoint, Region: m.Region})
-		for _, check := range pool.checks[i] {
+	for i := range pool.Leaves {
+		leaf := &pool.Leaves[i]
+		p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: leaf.Endpoint, Region: leaf.Region})
+		for _, check := range leaf.checks {
 			if check != "" {
 				p.byCheck[check] = append(p.byCheck[check], pool.Number)
 			}
 		}
-		if m.Control != "" {
-			p.byControl[m.Control] = append(p.byControl[m.Control], pool.Number)
+		for _, id := range leaf.controls {
+			p.byControl[id] = append(p.byControl[id], pool.Number)
 		}
+		p.byEndpoint[leaf.Endpoint] = append(p.byEndpoint[leaf.Endpoint], pool.Number)
 	}
 	p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: "last_resort"})
 	for g := range pool.Groups {
@@ -314,9 +311,9 @@ func (c *compiler) targets() []*health.Target {
 			continue
 		}
 		for j := range pool.Members {
-			for family, address := range pool.Members[j].Address {
+			for family, address := range pool.Members[j].probed() {
 				if address.IsValid() {
-					t := check.target(&pool.Members[j], family)
+					t := check.target(&pool.Members[j], family, address)
 					targets[t.ID] = t
 				}
 			}
@@ -325,14 +322,31 @@ func (c *compiler) targets() []*health.Target {
 	return slices.SortedFunc(maps.Values(targets), func(a, b *health.Target) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-func (c *Check) target(m *Member, family int) *health.Target {
+// probed returns the addresses that checks probe: the member's own, or in place of each of them the one that is to be probed.
+func (m *Member) probed() (addresses [2]netip.Addr) {
+	if !m.Probe.IsValid() {
+		return m.Address
+	}
+	if m.Target != nil {
+		addresses[probedFamily(m.Probe)] = m.Probe
+		return addresses
+	}
+	for family, own := range m.Address {
+		if own.IsValid() {
+			addresses[family] = m.Probe
+		}
+	}
+	return addresses
+}
+
+func (c *Check) target(m *Member, family int, address netip.Addr) *health.Target {
 	port := c.Port
 	if m.Port != 0 {
 		port = m.Port
 	}
 	return &health.Target{
 		ID: CheckID(c.Name, m.Endpoint, family), Endpoint: m.Endpoint, Region: m.Region,
-		Kind: c.Kind, Address: netip.AddrPortFrom(m.Address[family], port),
+		Kind: c.Kind, Address: netip.AddrPortFrom(address, port),
 		Host: c.Host, SkipVerify: c.SkipVerify, Path: c.Path, ExpectStatus: c.ExpectStatus, ExpectBody: c.ExpectBody,
 		Interval: c.Interval, Fall: c.Fall, Rise: c.Rise, HoldDown: c.HoldDown,
 	}
@@ -342,7 +356,7 @@ func (p *Plan) sum() health.Hash64 {
 	h := fnv.New64a()
 	fmt.Fprint(h, uint64(p.World.Digest), p.Table.Digest())
 	for _, pool := range p.Pools {
-		fmt.Fprint(h, pool.Pool.Name, pool.Groups, pool.digest)
+		fmt.Fprint(h, pool.Pool.Name, len(pool.Groups), pool.digest)
 	}
 	return health.Hash64(h.Sum64())
 }

@@ -88,4 +88,4 @@ func (s *Snapshot) LeadsToChallenge(name []byte) bool {
 }
 
 // Expires returns when the next snapshot is due because something in this one ends; the zero time where nothing does.
-func (s *Snapshot) Expires() time.Time { return s.dynamic.until }
+func (s *Snapshot) Expires() time.Time { return earlier(s.dynamic.until, s.until) }

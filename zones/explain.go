@@ -3,14 +3,12 @@ package zones
 import (
 	"bytes"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 
-	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones/static"
 )
@@ -35,33 +33,6 @@ type Explanation struct {
 	Refer  []string      `json:"refer,omitempty"` // NS records of a referral
 	Scope  int           `json:"scope"`           // of the client subnet
 	Digest health.Hash64 `json:"snapshot"`
-}
-
-// A PoolReason says what a pool made of a client.
-type PoolReason struct {
-	Pool    string         `json:"pool"`
-	Policy  Policy         `json:"policy"`
-	Client  netip.Addr     `json:"client"` // the address that was placed
-	From    string         `json:"from"`   // where that address is from
-	Place   geo.Place      `json:"place"`
-	Group   geo.GroupID    `json:"group"`
-	Rung    Rung           `json:"rung"`
-	Members []MemberReason `json:"members"` // in the order in which the group prefers them
-}
-
-// A MemberReason says what stood for or against one member.
-type MemberReason struct {
-	Endpoint string         `json:"endpoint"`
-	Region   geo.RegionID   `json:"region"`
-	Tier     string         `json:"tier"`
-	RTT      time.Duration  `json:"rtt_ns,omitempty"`  // latency: from the client's place, as estimated; 0: not known
-	Samples  uint32         `json:"samples,omitempty"` // that the estimate rests on; 0: on the distance alone
-	Status   *health.Status `json:"status,omitempty"`  // nil: without a check
-	Control  string         `json:"control,omitempty"`
-	On       bool           `json:"on"`
-	Share    float64        `json:"share"` // of this group's answers, 0 to 1
-	Picked   bool           `json:"picked"`
-	Why      string         `json:"why"`
 }
 
 // Explain answers a question by the snapshot and says why.
@@ -183,9 +154,10 @@ func (e *Explanation) redirect(dname RecordSet, name []byte, owner string, offse
 
 // explainName answers from a name that is no alias.
 func (s *Snapshot) explainName(e *Explanation, zone *ZoneData, name static.Name, owner string, q Question) error {
-	pool := zone.Pool(name)
-	if family := slices.Index(familyTypes[:], q.Type); pool >= 0 && family >= 0 {
-		return s.explainPool(e, owner, pool, family, q)
+	if pool, seed := zone.Steering(name); pool >= 0 && (q.Type != dns.TypeANY || s.Pools[pool].Plan.Pool.Kind == Aliases) {
+		if s.Pools[pool].Plan.Answers(q.Type) {
+			return s.explainPool(e, owner, pool, seed, q)
+		}
 	}
 	if alias, ok := name.Set(dns.TypeCNAME); q.Type == dns.TypeANY && ok {
 		return e.add(alias, owner)
@@ -231,114 +203,6 @@ func (e *Explanation) alias(set RecordSet, owner string) (target string, err err
 	return target, e.add(set, owner)
 }
 
-func (s *Snapshot) explainPool(e *Explanation, owner string, number, family int, q Question) error {
-	answers := s.Pools[number]
-	pool := answers.Plan
-	g, scope := pool.Group(q.Client)
-	e.Scope = scope
-	choice := &answers.Groups[g].Families[family]
-	picked := choice.Pick(q.Random)
-
-	r := &PoolReason{Pool: pool.Pool.Name, Policy: pool.Pool.Policy, Group: g, Rung: choice.Rung}
-	r.Client, r.From = pool.located(q.Client)
-	r.Place = s.Plan.Table.Place(s.Plan.Table.Lookup(r.Client))
-	in := Inputs{s.Health, s.Control}
-	available := pool.availability(in, pool.Groups[g].Region)
-	preferred := make(map[int]bool)
-	for _, tier := range pool.Groups[g].Tiers {
-		for _, i := range tier.Members {
-			if !preferred[i] {
-				preferred[i] = true
-				m := pool.reason(in, &pool.Groups[g], tier, i, family, available[i], choice, picked)
-				if pool.Pool.Policy == Latency {
-					m.RTT, m.Samples = s.Plan.estimate(r.Place, m.Region)
-				}
-				r.Members = append(r.Members, m)
-			}
-		}
-	}
-	for i := range pool.Pool.Members {
-		if !preferred[i] {
-			m := &pool.Pool.Members[i]
-			r.Members = append(r.Members, MemberReason{Endpoint: m.Endpoint, Region: m.Region, On: in.on(m.Control),
-				Control: string(m.Control), Why: "is not for clients of this group"})
-		}
-	}
-	e.Pool = r
-	if picked == nil {
-		e.Scope = 0 // resolvers keep a denial for everybody (RFC 7871, section 7.4)
-		e.step("%s: no %s to answer with", owner, e.Type)
-		return nil
-	}
-	return e.add(*picked.Set, owner)
-}
-
-// located returns the address by which a client is placed, and where it is from.
-func (p *PoolPlan) located(c Client) (a netip.Addr, from string) {
-	if c.Subnet.Bits() > 0 {
-		if _, special := geo.SpecialPrefix(c.Subnet.Addr()); !special {
-			return c.Subnet.Addr(), "client subnet"
-		}
-		if v4, _, ok := geo.Embedded(c.Subnet.Addr(), c.Subnet.Bits()); ok {
-			return v4, "IPv4 address in the client subnet"
-		}
-	}
-	if v4, _, ok := geo.Embedded(c.Source, c.Source.BitLen()); ok {
-		return v4, "IPv4 address in the source address"
-	}
-	return c.Source, "source address"
-}
-
-func (p *PoolPlan) reason(in Inputs, g *GroupPlan, tier Tier, i, family int, a availability, choice *Choice, picked *Option) MemberReason {
-	m := &p.Pool.Members[i]
-	r := MemberReason{Endpoint: m.Endpoint, Region: m.Region, Tier: tier.Why, Control: string(m.Control), On: in.on(m.Control)}
-	if check := p.checks[i][family]; check != "" {
-		region := g.Region
-		if p.Pool.View == Global {
-			region = health.Global
-		}
-		status := in.Health.Status(check, region)
-		r.Status = &status
-	}
-	for o := range choice.Options {
-		if choice.Options[o].Member == i {
-			r.Share = float64(choice.Options[o].Weight) / float64(choice.Total)
-			r.Picked = picked == &choice.Options[o]
-		}
-	}
-	r.Why = p.why(m, r, a.rung[family], p.Sets[i][family] != nil, choice)
-	return r
-}
-
-// why says in a few words why a member is answered or passed over. What outranks comes first.
-func (p *PoolPlan) why(m *Member, r MemberReason, rung Rung, hasFamily bool, choice *Choice) string {
-	state := "has no check"
-	if r.Status != nil {
-		state = "is " + r.Status.State.String()
-		if r.Status.Held {
-			state += " (held)"
-		}
-		if r.Status.HeldBack {
-			state += " (held back after recovery)"
-		}
-	}
-	switch {
-	case !hasFamily:
-		return "has no address of this family"
-	case !m.Enabled:
-		return "is not enabled"
-	case !r.On:
-		return fmt.Sprintf("control %s is off (%s)", m.Control, strings.TrimPrefix(state, "is "))
-	case r.Share > 0 && r.Picked:
-		return fmt.Sprintf("%s: answered", state)
-	case r.Share > 0:
-		return fmt.Sprintf("%s: has a share of the answers", state)
-	case rung > choice.Rung:
-		return state
-	}
-	return state + ", but another is preferred"
-}
-
 // Last is the answer in one line.
 func (e *Explanation) Last() string {
 	answer := strings.Join(e.Answer, " | ")
@@ -349,83 +213,4 @@ func (e *Explanation) Last() string {
 		answer = "nothing"
 	}
 	return fmt.Sprintf("answer: %s scope /%d: %s", e.RCode, e.Scope, answer)
-}
-
-// String is the explanation for a terminal: one reason a line, the answer last.
-func (e *Explanation) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", e.Name, e.Type)
-	if e.Zone != "" {
-		fmt.Fprintf(&b, "├─ zone %s\n", e.Zone)
-	}
-	for _, step := range e.Steps {
-		fmt.Fprintf(&b, "├─ %s\n", step)
-	}
-	if p := e.Pool; p != nil {
-		fmt.Fprintf(&b, "├─ client %s (%s) is in %s: group %d\n", p.Client, p.From, placeText(p.Place), p.Group)
-		fmt.Fprintf(&b, "├─ pool %s, policy %s, in the order for this group; rung: %s\n", p.Pool, p.Policy, p.Rung)
-		for i := range p.Members {
-			p.Members[i].write(&b, branches(i, len(p.Members)))
-		}
-	}
-	fmt.Fprintf(&b, "└─ %s\n", e.Last())
-	return b.String()
-}
-
-// A branch is how the tree goes on at an entry: what stands before it, and before what lies below it.
-type branch struct{ at, below string }
-
-func branches(i, n int) branch {
-	if i == n-1 {
-		return branch{"└─ ", "   "}
-	}
-	return branch{"├─ ", "│  "}
-}
-
-func (m *MemberReason) write(b *strings.Builder, at branch) {
-	fmt.Fprintf(b, "│  %s%s in %s", at.at, m.Endpoint, m.Region)
-	if m.Tier != "" && m.Tier != "region "+string(m.Region) {
-		fmt.Fprintf(b, " (%s)", m.Tier)
-	}
-	if m.RTT > 0 {
-		fmt.Fprintf(b, " (%d ms", m.RTT.Milliseconds())
-		if m.Samples == 0 {
-			b.WriteString(" by distance")
-		}
-		b.WriteString(")")
-	}
-	fmt.Fprintf(b, " %s", m.Why)
-	if m.Share > 0 && m.Share < 1 {
-		fmt.Fprintf(b, ", %.0f %%", 100*m.Share)
-	}
-	b.WriteByte('\n')
-	if m.Status == nil {
-		return
-	}
-	for i, vote := range m.Status.Regions {
-		fmt.Fprintf(b, "│  %s%s%s votes %s:", at.below, branches(i, len(m.Status.Regions)).at, vote.Region, vote.State)
-		for j, o := range vote.Vantages {
-			if j > 0 {
-				b.WriteString(",")
-			}
-			fmt.Fprintf(b, " %s %s (%s)", o.Vantage, o.State, o.Reason)
-			if o.Stale != "" {
-				fmt.Fprintf(b, " not counted: %s", o.Stale)
-			}
-		}
-		b.WriteByte('\n')
-	}
-}
-
-func placeText(p geo.Place) string {
-	if p == (geo.Place{}) {
-		return "no known place"
-	}
-	var parts []string
-	for _, part := range []string{p.City, p.Subdivision, p.Country, p.Continent} {
-		if part != "" {
-			parts = append(parts, part)
-		}
-	}
-	return strings.Join(parts, ", ")
 }

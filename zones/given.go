@@ -3,8 +3,10 @@ package zones
 import (
 	"fmt"
 	"hash/fnv"
+	"io"
 	"iter"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health/control"
@@ -39,15 +41,23 @@ func (w *World) contents() (contents []control.Content) {
 		h := fnv.New64a()
 		fmt.Fprintf(h, "%v ", z.digest)
 		for _, s := range z.Steer {
-			p := pools[s.Pool]
-			fmt.Fprintln(h, s.Owner, p.Policy, p.TTL, p.WhenAllDown, p.LastResort)
-			for _, m := range p.Members {
-				fmt.Fprintln(h, m.Region, m.Address, m.Weight, m.Control, m.Enabled, m.Default)
-			}
+			fmt.Fprintln(h, s.Owner)
+			writeContents(h, pools[s.Pool], pools)
 		}
 		contents = append(contents, control.Content{Zone: z.Apex, Digest: h.Sum64()})
 	}
 	return contents
+}
+
+// writeContents writes down what the default answers from a pool follow from.
+func writeContents(w io.Writer, p *Pool, pools map[string]*Pool) {
+	fmt.Fprintln(w, p.Policy, p.TTL, p.WhenAllDown, p.LastResort, p.Answers, p.HTTPS)
+	for _, m := range p.Members {
+		fmt.Fprintln(w, m.Region, m.Address, m.Target, m.Weight, m.Control, m.Enabled, m.Default)
+		if m.Endpoint == "" {
+			writeContents(w, pools[m.Pool], pools)
+		}
+	}
 }
 
 // Given yields every set of a zone as other nameservers are given it, in no order, with its owner in wire format and lower case, which
@@ -79,8 +89,8 @@ func (p *Plan) Given(z *ZoneData) iter.Seq2[[]byte, RecordSet] {
 			if pool < 0 {
 				continue
 			}
-			for family := range familyTypes {
-				if set, ok := p.Pools[pool].byDefault(family, off); ok && !yield(owner, set) {
+			for set := range p.Pools[pool].defaults(off) {
+				if !yield(owner, set) {
 					return
 				}
 			}
@@ -88,34 +98,57 @@ func (p *Plan) Given(z *ZoneData) iter.Seq2[[]byte, RecordSet] {
 	}
 }
 
-// byDefault returns the default answer of a family; false where that is NODATA.
-func (p *PoolPlan) byDefault(family int, off map[control.ControlID]bool) (set RecordSet, ok bool) {
+// defaults yields the default answers of a pool.
+func (p *PoolPlan) defaults(off map[control.ControlID]bool) iter.Seq[RecordSet] {
 	group := &p.Groups[0]
 	if p.Partition != nil {
 		group = &p.Groups[p.Partition.Other()]
 	}
-	members := make([]availability, len(p.Pool.Members)) // all of them up
-	for i := range members {
-		m := &p.Pool.Members[i]
-		members[i].permitted = m.Enabled && !off[m.Control]
+	e := evaluation{plan: p, group: group, standings: make([]standing, len(p.Leaves))} // all of them up
+	for i := range e.standings {
+		leaf := &p.Leaves[i]
+		isOff := func(c control.ControlID) bool { return off[c] }
+		e.standings[i] = standing{permitted: leaf.enabled && !slices.ContainsFunc(leaf.controls, isOff), ramp: [2]uint16{FullRamp, FullRamp}}
 	}
-	choice := p.choose(group, members, family)
+	return func(yield func(RecordSet) bool) {
+		var answers GroupAnswers
+		for family, rrtype := range p.Types {
+			if rrtype == 0 {
+				continue
+			}
+			at := e
+			at.family = family
+			answers.Families[family] = at.choose()
+			if set, ok := answers.Families[family].likeliest(p.Pool.Kind); ok && !yield(set) {
+				return
+			}
+		}
+		p.addHTTPS(&answers)
+		if set, ok := answers.HTTPS.likeliest(Aliases); ok {
+			yield(set)
+		}
+	}
+}
+
+// likeliest returns the records of the option with the greatest share of the answers; of several such, of all of them, but for
+// aliases, of which a name has one.
+func (c *Choice) likeliest(kind Kind) (set RecordSet, ok bool) {
 	var most uint32
-	for _, o := range choice.Options {
+	for _, o := range c.Options {
 		most = max(most, o.Weight)
 	}
-	there := make(map[string]bool)
-	for _, o := range choice.Options {
+	for _, o := range c.Options {
 		if o.Weight < most {
 			continue
 		}
 		set.Type, set.TTL = o.Set.Type, o.Set.TTL
-		for rest := o.Set.Bytes; len(rest) > 0 && len(there) < maxDefaults; rest = rest[static.RecordSize(rest):] {
-			record := rest[:static.RecordSize(rest)]
-			if !there[string(record)] { // RFC 2181, section 5
-				there[string(record)] = true
+		for rest := o.Set.Bytes; len(rest) > 0 && set.Count < maxDefaults; rest = rest[static.RecordSize(rest):] {
+			if record := rest[:static.RecordSize(rest)]; !holdsRecord(set.Bytes, record) {
 				set.Bytes, set.Count = append(set.Bytes, record...), set.Count+1
 			}
+		}
+		if kind == Aliases {
+			break
 		}
 	}
 	return set, set.Count > 0
@@ -146,7 +179,8 @@ func (z *ZoneData) withSerial(serial uint32) *ZoneData {
 	c.Negative = static.WithSerial(z.Negative, serial)
 	c.steers = append([]steered(nil), z.steers...)
 	for i := range c.steers {
-		c.steers[i].negative = static.WithSerial(c.steers[i].negative, serial)
+		s := &c.steers[i]
+		s.negative, s.brief = static.WithSerial(s.negative, serial), static.WithSerial(s.brief, serial)
 	}
 	return &c
 }

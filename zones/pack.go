@@ -14,6 +14,9 @@ import (
 // maxNegativeTTL bounds how long a resolver keeps a denial in a zone that steers, in seconds.
 const maxNegativeTTL = 60
 
+// briefTTL is how long a denial is kept that only clients behind a fence are to get, while it lasts, in seconds.
+const briefTTL = 5
+
 // A ZoneData is a zone as it is answered from: its static records, and which of its names a pool steers.
 type ZoneData struct {
 	*static.Zone           // nil: configured, but not loaded
@@ -26,8 +29,10 @@ type ZoneData struct {
 type steered struct {
 	owner    []byte // wire format, lower case
 	pool     int
-	families [2]bool   // the address types that the pool could ever answer with
+	seed     uint64    // of its name, for what depends on the client's prefix
+	types    []uint16  // that the pool could ever answer with
 	negative RecordSet // the SOA of a NODATA answer
+	brief    RecordSet // the SOA of one that is not to be kept for long
 }
 
 // Any returns what a question for all types is answered by, at a name that has some and is no alias: HINFO (RFC 8482, section 4.2), but in a
@@ -83,8 +88,8 @@ func (z *Zone) with(pools map[string]*PoolPlan) (*ZoneData, error) {
 			return nil, fmt.Errorf("zone %s: %s: no pool %q", z.Apex, steer.Owner, steer.Pool)
 		}
 		data.steers = append(data.steers, steered{
-			owner: owner, pool: pool.Number, families: [2]bool{pool.hasFamily(IPv4), pool.hasFamily(IPv6)},
-			negative: negative(data.Negative, pool.TTL(), false),
+			owner: owner, pool: pool.Number, seed: seedOf(string(owner)), types: pool.types(),
+			negative: negative(data.Negative, pool.TTL(), false), brief: negative(data.Negative, briefTTL, false),
 		})
 	}
 	return &data, nil
@@ -107,10 +112,16 @@ func (z *ZoneData) Steered() bool { return len(z.steers) > 0 }
 
 // Pool returns the number of the pool that steers a name of the zone; -1 where none does.
 func (z *ZoneData) Pool(n static.Name) int {
+	pool, _ := z.Steering(n)
+	return pool
+}
+
+// Steering returns the number of the pool that steers a name of the zone, -1 where none does, and the seed of the name for Client.Prefix.
+func (z *ZoneData) Steering(n static.Name) (pool int, seed uint64) {
 	if number := n.Steer(); number >= 0 {
-		return z.steers[number].pool
+		return z.steers[number].pool, z.steers[number].seed
 	}
-	return -1
+	return -1, 0
 }
 
 // NoData returns the SOA of a NODATA answer at a name.
@@ -121,6 +132,9 @@ func (z *ZoneData) NoData(n static.Name) *RecordSet {
 	return &z.Negative
 }
 
+// BriefNoData returns the SOA of a NODATA answer at a steered name that is not to be kept for long.
+func (z *ZoneData) BriefNoData(n static.Name) *RecordSet { return &z.steers[n.Steer()].brief }
+
 // Types appends every type that a name could have in any state of health, in no order. Those that the zone's keys add at the apex
 // are not among them.
 func (z *ZoneData) Types(dst []uint16, n static.Name) []uint16 {
@@ -130,11 +144,7 @@ func (z *ZoneData) Types(dst []uint16, n static.Name) []uint16 {
 		}
 	}
 	if number := n.Steer(); number >= 0 {
-		for family, rrtype := range familyTypes {
-			if z.steers[number].families[family] {
-				dst = append(dst, rrtype)
-			}
-		}
+		dst = append(dst, z.steers[number].types...)
 	}
 	return dst
 }

@@ -333,7 +333,11 @@ func isDefined[V any](entries []strict.Named[V], name string) bool {
 func (p *parser) unused(names []string) {
 	checked, steered, files := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range p.source.pools {
-		checked[p.source.pools[i].Value.check.Value] = true
+		keys := &p.source.pools[i].Value
+		checked[keys.check.Value] = true
+		for j := range keys.members {
+			steered[keys.members[j].Value.pool.Value] = true
+		}
 	}
 	for i := range p.source.zones {
 		files[p.source.zones[i].Value.file.Value] = true
@@ -348,7 +352,7 @@ func (p *parser) unused(names []string) {
 	}
 	for _, pool := range p.source.pools {
 		if !steered[pool.Name] {
-			p.warnings.Add(pool.Position, "pool %q: no name is steered by it", pool.Name)
+			p.warnings.Add(pool.Position, "pool %q: no name is steered by it, and it is in no other pool", pool.Name)
 		}
 	}
 	for _, name := range names {

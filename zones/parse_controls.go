@@ -148,19 +148,29 @@ func (p *parser) knownControl(at strict.Position, context, name string) {
 // pool that also has members without a control always has something to answer.
 func (p *parser) poolControls(pool *Pool) {
 	of := control.PoolControls{Pool: pool.Name}
+	if p.guarded(pool, &of) && len(of.Controls) > 0 {
+		p.world.Definitions.Pools = append(p.world.Definitions.Pools, of)
+	}
+}
+
+// guarded gathers the controls of a pool's members, for a pool without one those of its own. It reports whether there is no endpoint
+// without any.
+func (p *parser) guarded(pool *Pool, of *control.PoolControls) bool {
 	for i := range pool.Members {
 		m := &pool.Members[i]
 		switch {
 		case !m.Enabled:
+		case m.Control == "" && m.Endpoint != "":
+			return false
 		case m.Control == "":
-			return
+			if inner := p.pool(m.Pool); inner == nil || !p.guarded(inner, of) {
+				return false
+			}
 		case !slices.Contains(of.Controls, m.Control):
 			of.Controls = append(of.Controls, m.Control)
 		}
 	}
-	if len(of.Controls) > 0 {
-		p.world.Definitions.Pools = append(p.world.Definitions.Pools, of)
-	}
+	return true
 }
 
 // unusedControls warns of controls that no member obeys.

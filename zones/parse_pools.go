@@ -1,94 +1,118 @@
 package zones
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
-	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
 type poolKeys struct {
-	Pool
 	policy      strict.At[Policy]
 	check       strict.At[string]
 	ttl         strict.At[time.Duration]
+	answers     strict.At[int]
+	sticky      strict.At[stickiness]
+	minUp       strict.At[MinUp]
 	whenAllDown strict.At[AllDown]
 	lastResort  strict.At[[]netip.Addr]
+	view        strict.At[View]
+	failback    strict.At[Failback]
+	slowStart   strict.At[time.Duration]
+	explore     strict.At[float64]
+	https       strict.At[*HTTPS]
 	members     []strict.At[memberKeys]
 }
 
+// A stickiness says what decides between members that are equally good.
+type stickiness string
+
+const (
+	stickyNone   stickiness = "none"
+	stickyPrefix stickiness = "prefix"
+)
+
 // Where the settings of a pool begin and end.
 const (
-	minSteeredTTL = 5 * time.Second
-	maxSteeredTTL = 24 * time.Hour
-	maxWeight     = 65535
-	maxLastResort = 16
-	maxPlaces     = 300 // countries, continents or subdivisions of a member
+	minSteeredTTL     = 5 * time.Second
+	maxSteeredTTL     = 24 * time.Hour
+	longSteeredTTL    = 60 * time.Second // more keeps clients at what is down for longer than it took to notice
+	maxAnswers        = 32
+	multivalueAnswers = 8
+	maxSlowStart      = time.Hour
+	maxExplore        = 1.0 // percent
+	maxWeight         = 65535
+	maxLastResort     = 16
+	maxPlaces         = 300  // countries, continents or subdivisions of a member
+	maxListedPrefixes = 1000 // of a member
+	maxBias           = 99
+	maxALPN           = 16
+	maxLeaves         = 256 // endpoints of a pool and of the pools in it
+	maxNesting        = 8
 )
 
 var poolObject = strict.Object[poolKeys]{
-	strict.Required("policy", "how members are chosen", strict.Placed(strict.Enum("policy", Failover, Weighted, Geo, Latency)),
+	strict.Required("policy", "how members are chosen", strict.Placed(strict.Enum("policy", Failover, Weighted, Geo, Geoproximity, Latency, CIDR, Multivalue)),
 		func(p *poolKeys) *strict.At[Policy] { return &p.policy }),
 	strict.Optional("check", "the check that probes the members; without one they are always up", "", strict.Placed(strict.Name[string]()),
 		func(p *poolKeys) *strict.At[string] { return &p.check }),
-	strict.Optional("ttl", "of the answers; whole seconds", "30s", strict.Placed(strict.Duration(minSteeredTTL, maxSteeredTTL)),
+	strict.Optional("ttl", "of the answers; whole seconds. In pools within pools the shortest on the way to an endpoint holds", "30s", strict.Placed(strict.Duration(minSteeredTTL, maxSteeredTTL)),
 		func(p *poolKeys) *strict.At[time.Duration] { return &p.ttl }),
+	strict.Optional("answers", "how many members an answer has at most; policy multivalue: 8 if it is not given. Failover, geoproximity and latency go on with the next best", "1",
+		strict.Placed(strict.Integer(1, maxAnswers)), func(p *poolKeys) *strict.At[int] { return &p.answers }),
+	strict.Optional("sticky", "what decides between members that are equally good: chance, or the client's prefix (/24, /48), which then keeps its member as long as that is available", string(stickyNone),
+		strict.Placed(strict.Enum("value of sticky", stickyNone, stickyPrefix)), func(p *poolKeys) *strict.At[stickiness] { return &p.sticky }),
+	strict.Optional("min_up", "how many members must be up, of each family: with fewer, the pool is not available to the pool that it is a member of, and one that is answered from says so", "1",
+		strict.Placed(strict.Parsed("number, or percentage such as 50%", minUp)), func(p *poolKeys) *strict.At[MinUp] { return &p.minUp }),
 	strict.Optional("when_all_down", "what is answered when no member is available: as if all were up, the last_resort addresses, or no address",
 		string(Open), strict.Placed(strict.Enum("value of when_all_down", Open, LastResort, NoData)),
 		func(p *poolKeys) *strict.At[AllDown] { return &p.whenAllDown }),
 	strict.Optional("last_resort", "the addresses of when_all_down: last_resort", "", strict.Placed(strict.NotEmpty(strict.OneOrList(strict.Address(), maxLastResort))),
 		func(p *poolKeys) *strict.At[[]netip.Addr] { return &p.lastResort }),
 	strict.Optional("view", "whose verdicts count for a client: all regions', or those of the client's own region", string(Global),
-		strict.Enum("view", Global, Regional), func(p *poolKeys) *View { return &p.View }),
-	strict.Required("members", "the endpoints to choose from; with failover, first the one that is preferred",
+		strict.Placed(strict.Enum("view", Global, Regional)), func(p *poolKeys) *strict.At[View] { return &p.view }),
+	strict.Optional("failback", "policy failover: how clients return to a preferred member that has come back: at once, when somebody resumes it (meridian pool resume), or by and by over slow_start", string(FailbackAuto),
+		strict.Placed(strict.Enum("value of failback", FailbackAuto, FailbackManual, FailbackRamp)), func(p *poolKeys) *strict.At[Failback] { return &p.failback }),
+	strict.Optional("slow_start", "how long a member that comes back takes from 10 % to all of the prefixes that are its share; policy failover: only with failback: ramp. 0s: it has them at once", "120s",
+		strict.Placed(strict.Duration(0, maxSlowStart)), func(p *poolKeys) *strict.At[time.Duration] { return &p.slowStart }),
+	strict.Optional("explore", "policy latency: to how many percent of the prefixes a region is answered that may be nearer than is known, so that it is measured", "0",
+		strict.Placed(strict.Decimal(0, maxExplore)), func(p *poolKeys) *strict.At[float64] { return &p.explore }),
+	strict.Optional("https", "the HTTPS records (RFC 9460) of the names that are answered from the pool; without it there are none but those of the zone file", "",
+		strict.Placed(strict.Convert(httpsObject.Type("what they say"), "what they say", func(h HTTPS) (*HTTPS, error) { return &h, nil })),
+		func(p *poolKeys) *strict.At[*HTTPS] { return &p.https }),
+	strict.Required("members", "the endpoints and pools to choose from; with failover, first the one that is preferred",
 		strict.NotEmpty(strict.List(strict.Placed(memberObject.Type("a member")), maxMembers)), func(p *poolKeys) *[]strict.At[memberKeys] { return &p.members }),
 }
 
-type memberKeys struct {
-	endpoint     string
-	region       strict.At[string]
-	addresses    strict.At[[]netip.Addr]
-	port         uint16
-	weight       strict.At[int]
-	control      strict.At[string]
-	enabled      bool
-	countries    strict.At[[]string]
-	continents   strict.At[[]string]
-	subdivisions strict.At[[]string]
-	byDefault    strict.At[bool]
+var httpsObject = strict.Object[HTTPS]{
+	strict.Optional("alpn", "the protocols that the endpoints speak, such as h2 and h3", "", strict.NotEmpty(strict.OneOrList(strict.Parsed("protocol, such as h2", protocol), maxALPN)),
+		func(h *HTTPS) *[]string { return &h.ALPN }),
+	strict.Optional("port", "that they listen on; without it 443", "", strict.Port(), func(h *HTTPS) *uint16 { return &h.Port }),
 }
 
-var memberObject = strict.Object[memberKeys]{
-	strict.Required("endpoint", "its name, the same in every pool that it is in", strict.Name[string](),
-		func(m *memberKeys) *string { return &m.endpoint }),
-	strict.Required("region", "the region that it is in", strict.Placed(strict.Name[string]()),
-		func(m *memberKeys) *strict.At[string] { return &m.region }),
-	strict.Required("address", "an IPv4 address, an IPv6 address, or a list of one of each", strict.Placed(strict.NotEmpty(strict.OneOrList(strict.Address(), maxLastResort))),
-		func(m *memberKeys) *strict.At[[]netip.Addr] { return &m.addresses }),
-	strict.Optional("port", "that is probed, instead of the check's", "", strict.Port(),
-		func(m *memberKeys) *uint16 { return &m.port }),
-	strict.Optional("weight", "policy weighted: its share, relative to the others'; 0 is standby", "1", strict.Placed(strict.Integer(0, maxWeight)),
-		func(m *memberKeys) *strict.At[int] { return &m.weight }),
-	strict.Optional("control", "the routing control that must be on for it to be answered", "", strict.Placed(strict.Name[string]()),
-		func(m *memberKeys) *strict.At[string] { return &m.control }),
-	strict.Optional("enabled", "false takes it out of the answers", "true", strict.Bool(),
-		func(m *memberKeys) *bool { return &m.enabled }),
-	strict.Optional("countries", "policy geo: the countries that it serves", "",
-		strict.Placed(strict.NotEmpty(strict.OneOrList(strict.Parsed("country (ISO 3166-1, such as DE)", country), maxPlaces))),
-		func(m *memberKeys) *strict.At[[]string] { return &m.countries }),
-	strict.Optional("continents", "policy geo: the continents that it serves", "",
-		strict.Placed(strict.NotEmpty(strict.OneOrList(strict.Enum("continent", continents[:]...), maxPlaces))),
-		func(m *memberKeys) *strict.At[[]string] { return &m.continents }),
-	strict.Optional("subdivisions", "policy geo: the states or provinces that it serves", "",
-		strict.Placed(strict.NotEmpty(strict.OneOrList(strict.Parsed("subdivision (ISO 3166-2, such as US-CA)", subdivision), maxPlaces))),
-		func(m *memberKeys) *strict.At[[]string] { return &m.subdivisions }),
-	strict.Optional("default", "policy geo: it serves whoever no other member serves", "false", strict.Placed(strict.Bool()),
-		func(m *memberKeys) *strict.At[bool] { return &m.byDefault }),
+// protocol is an ALPN identifier (RFC 7301, section 3.1) in printable ASCII.
+func protocol(text string) (string, error) {
+	if text == "" || len(text) > 32 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' || r == ',' || r == '"' || r == '\\' }) {
+		return "", errors.New("is not a protocol's identifier (RFC 7301, such as h2)")
+	}
+	return text, nil
+}
+
+func minUp(text string) (m MinUp, err error) {
+	digits, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil || n < 1 || strconv.Itoa(n) != digits, percent && n > 100, !percent && n > maxMembers:
+		return m, fmt.Errorf("is neither a number from 1 to %d nor a percentage from 1%% to 100%%", maxMembers)
+	case percent:
+		return MinUp{Percent: n}, nil
+	}
+	return MinUp{Count: n}, nil
 }
 
 // A firstUse is a member that was the first with its endpoint's name.
@@ -104,38 +128,52 @@ func (p *parser) pools() {
 		entry := &p.source.pools[i]
 		keys := &entry.Value
 		context := fmt.Sprintf("pool %q", entry.Name)
-		pool := keys.Pool
-		pool.Name, pool.Policy, pool.Check, pool.TTL = entry.Name, keys.policy.Value, keys.check.Value, keys.ttl.Value
-		pool.WhenAllDown, pool.LastResort = keys.whenAllDown.Value, keys.lastResort.Value
+		pool := Pool{
+			Name: entry.Name, Policy: keys.policy.Value, Check: keys.check.Value, TTL: keys.ttl.Value, Answers: keys.answers.Value,
+			Sticky: keys.sticky.Value == stickyPrefix, MinUp: keys.minUp.Value, WhenAllDown: keys.whenAllDown.Value, LastResort: keys.lastResort.Value,
+			View: keys.view.Value, Failback: keys.failback.Value, SlowStart: keys.slowStart.Value, Explore: int(keys.explore.Value * 10), HTTPS: keys.https.Value,
+		}
+		if pool.Policy == Multivalue && !keys.answers.Given() {
+			pool.Answers = multivalueAnswers
+		}
 		p.poolSettings(entry, context)
 		used := map[string]bool{}
 		for j := range keys.members {
-			if member, ok := p.member(pool.Policy, keys.members[j], context); ok {
-				at := keys.members[j].Position
-				if used[member.Endpoint] {
-					p.mistakes.Add(at, "%s: endpoint %q is in the pool twice", context, member.Endpoint)
-					continue
-				}
-				used[member.Endpoint] = true
-				pool.Members = append(pool.Members, member)
+			member, ok := p.member(&pool, keys.members[j], context)
+			if !ok {
+				continue
+			}
+			at := keys.members[j].Position
+			what := "endpoint"
+			if member.Endpoint == "" {
+				what = "pool"
+			}
+			if name := what + " " + strict.Quote(member.Name()); used[name] {
+				p.mistakes.Add(at, "%s: %s is in the pool twice", context, name)
+				continue
+			} else {
+				used[name] = true
+			}
+			pool.Members = append(pool.Members, member)
+			if member.Endpoint != "" {
 				p.sameEverywhere(endpoints, firstUse{&member, at}, context)
 			}
 		}
 		p.poolMembers(entry, &pool, context)
-		p.poolControls(&pool)
 		p.world.Pools = append(p.world.Pools, pool)
+	}
+	p.nesting()
+	for i := range p.world.Pools {
+		p.poolControls(&p.world.Pools[i])
 	}
 }
 
 // poolSettings judges what does not depend on the members.
 func (p *parser) poolSettings(entry *strict.Named[poolKeys], context string) {
-	if entry.Value.View == Regional && entry.Value.policy.Value != Latency {
-		p.mistakes.Add(entry.Position, "%s: view regional is only for policy latency, which knows a client's region", context)
-	}
 	keys := &entry.Value
 	switch {
 	case keys.check.Value == "":
-		if !keys.check.Given() {
+		if !keys.check.Given() && !onlyPools(keys.members) {
 			p.warnings.Add(entry.Position, "%s: has no check, so its members are always up", context)
 		}
 	case !isDefined(p.source.checks, keys.check.Value):
@@ -144,50 +182,134 @@ func (p *parser) poolSettings(entry *strict.Named[poolKeys], context string) {
 	if keys.ttl.Value%time.Second != 0 {
 		p.mistakes.Add(keys.ttl.Position, "%s: ttl %v is not in whole seconds", context, keys.ttl.Value)
 	}
+	if keys.ttl.Value > longSteeredTTL && keys.check.Value != "" {
+		p.warnings.Add(keys.ttl.Position, "%s: with a ttl of %v resolvers answer with an endpoint for that long after it is found down", context, keys.ttl.Value)
+	}
 	switch wanted := keys.whenAllDown.Value == LastResort; {
 	case wanted && !keys.lastResort.Given():
 		p.mistakes.Add(keys.whenAllDown.Position, "%s: when_all_down: last_resort needs the key last_resort, a list of addresses", context)
 	case !wanted && keys.lastResort.Given():
 		p.mistakes.Add(keys.lastResort.Position, "%s: last_resort is only used with when_all_down: last_resort", context)
 	}
-	p.addresses(keys.lastResort, context+": last_resort")
-	for i, a := range keys.lastResort.Value {
-		if slices.Contains(keys.lastResort.Value[:i], a) {
-			p.mistakes.Add(keys.lastResort.Position, "%s: last_resort has %s twice", context, a)
+	p.hosts(keys.lastResort, context+": last_resort")
+	p.poolPolicy(keys, context)
+}
+
+func onlyPools(members []strict.At[memberKeys]) bool {
+	return !slices.ContainsFunc(members, func(m strict.At[memberKeys]) bool { return !m.Value.pool.Given() })
+}
+
+// poolPolicy judges the keys that only some policies have a use for.
+func (p *parser) poolPolicy(keys *poolKeys, context string) {
+	policy := keys.policy.Value
+	if policy == "" {
+		return // its mistake is noted
+	}
+	only := func(given bool, at strict.Position, key string, policies ...Policy) {
+		if given && !slices.Contains(policies, policy) {
+			p.mistakes.Add(at, "%s: %s is only for policy %s, not %s", context, key, orList(policies), policy)
 		}
 	}
+	only(keys.failback.Given(), keys.failback.Position, "failback", Failover)
+	only(keys.explore.Given(), keys.explore.Position, "explore", Latency)
+	if keys.slowStart.Given() && policy == Failover && keys.failback.Value != FailbackRamp {
+		p.mistakes.Add(keys.slowStart.Position, "%s: slow_start is only used with failback: ramp where the policy is failover", context)
+	}
+	if keys.sticky.Value == stickyPrefix && policy == Failover {
+		p.mistakes.Add(keys.sticky.Position, "%s: sticky: policy failover leaves no choice between members", context)
+	}
+}
+
+func orList[S ~string](words []S) string {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	if n := len(texts); n > 1 {
+		return strings.Join(texts[:n-1], ", ") + " or " + texts[n-1]
+	}
+	return strings.Join(texts, "")
 }
 
 // poolMembers judges the members together.
 func (p *parser) poolMembers(entry *strict.Named[poolKeys], pool *Pool, context string) {
-	var without [2][]string
-	hasDefault, enabled := false, 0
+	keys := &entry.Value
+	hasDefault, hasFence, enabled := false, false, 0
 	for i := range pool.Members {
 		m := &pool.Members[i]
-		hasDefault = hasDefault || m.Default
-		if !m.Enabled {
+		hasDefault, hasFence = hasDefault || m.Default, hasFence || m.Fence != nil
+		if m.Enabled {
+			enabled++
+		}
+	}
+	switch all := len(pool.Members); {
+	case all == 0:
+		return
+	case enabled == 0:
+		p.warnings.Add(entry.Position, "%s: no member is enabled", context)
+	case pool.MinUp.Count > all:
+		p.mistakes.Add(keys.minUp.Position, "%s: min_up: %d of %d members can never be up", context, pool.MinUp.Count, all)
+	}
+	if pool.Policy == Geo || pool.Policy == CIDR {
+		switch {
+		case hasDefault:
+		case hasFence:
+			p.warnings.Add(entry.Position, "%s: no member has default: true, so clients from elsewhere get no answer", context)
+		default:
+			p.mistakes.Add(entry.Position, "%s: no member has default: true, so clients from elsewhere would get no answer", context)
+		}
+	}
+	if all := len(pool.Members); keys.answers.Given() && pool.Answers > all && onlyEndpoints(pool) {
+		p.warnings.Add(keys.answers.Position, "%s: answers: %d, but there are %d members", context, pool.Answers, all)
+	}
+	p.poolWeights(entry, pool, context)
+	p.poolFamilies(entry, pool, context)
+	p.poolPrefixes(keys, context)
+}
+
+func onlyEndpoints(pool *Pool) bool {
+	return !slices.ContainsFunc(pool.Members, func(m Member) bool { return m.Endpoint == "" })
+}
+
+// poolWeights warns of weights that mean nothing.
+func (p *parser) poolWeights(entry *strict.Named[poolKeys], pool *Pool, context string) {
+	if pool.Policy != Weighted {
+		return
+	}
+	some := slices.ContainsFunc(pool.Members, func(m Member) bool { return m.Enabled && m.Weight > 0 })
+	switch {
+	case len(pool.Members) == 1:
+		p.warnings.Add(entry.Position, "%s: has one member, which gets all answers whatever its weight", context)
+	case !some:
+		p.warnings.Add(entry.Position, "%s: every weight is 0, so all members are standbys with equal shares", context)
+	}
+}
+
+// poolFamilies warns of a family that only some members have.
+func (p *parser) poolFamilies(entry *strict.Named[poolKeys], pool *Pool, context string) {
+	var without [2][]string
+	endpoints := 0
+	for i := range pool.Members {
+		m := &pool.Members[i]
+		if !m.Enabled || m.Endpoint == "" || m.Target != nil {
 			continue
 		}
-		enabled++
+		endpoints++
 		for family := range m.Address {
 			if !m.Address[family].IsValid() {
 				without[family] = append(without[family], m.Endpoint)
 			}
 		}
 	}
-	if pool.Policy == Geo && !hasDefault && len(pool.Members) > 0 {
-		p.mistakes.Add(entry.Position, "%s: no member has default: true, so clients from elsewhere would get no answer", context)
-	}
-	for family, endpoints := range without {
-		if len(endpoints) > 0 && len(endpoints) < enabled {
+	for family, names := range without {
+		if len(names) > 0 && len(names) < endpoints {
 			p.warnings.Add(entry.Position, "%s: %s no %s address and others do: whether a client gets one depends on where it is, and resolvers cache a missing one for all clients",
-				context, namesHave(endpoints), [...]string{"IPv4", "IPv6"}[family])
+				context, namesHave(names), familyWords[family])
 		}
 	}
-	if len(pool.Members) > 0 && enabled == 0 {
-		p.warnings.Add(entry.Position, "%s: no member is enabled", context)
-	}
 }
+
+var familyWords = [...]string{"IPv4", "IPv6"}
 
 func namesHave(names []string) string {
 	if len(names) == 1 {
@@ -196,99 +318,35 @@ func namesHave(names []string) string {
 	return strings.Join(names, ", ") + " have"
 }
 
-// member makes a member of its keys; ok is false where it has no name to speak of it by.
-func (p *parser) member(policy Policy, entry strict.At[memberKeys], pool string) (m Member, ok bool) {
-	keys := &entry.Value
-	if keys.endpoint == "" {
-		return m, false
-	}
-	context := fmt.Sprintf("%s: member %q", pool, keys.endpoint)
-	m = Member{
-		Endpoint: keys.endpoint, Region: geo.RegionID(keys.region.Value), Port: keys.port, Weight: keys.weight.Value, Enabled: keys.enabled,
-		Control: control.ControlID(keys.control.Value), Default: keys.byDefault.Value,
-		Countries: keys.countries.Value, Continents: keys.continents.Value, Subdivisions: keys.subdivisions.Value,
-	}
-	if keys.region.Given() {
-		p.knownRegion(keys.region.Position, context, keys.region.Value)
-	}
-	if keys.control.Given() {
-		p.knownControl(keys.control.Position, context, keys.control.Value)
-	}
-	p.addresses(keys.addresses, context)
-	for _, a := range keys.addresses.Value {
-		family := IPv4
-		if a.Is6() {
-			family = IPv6
+// poolPrefixes notes prefixes and AS numbers that two members serve, and warns of prefixes within another's.
+func (p *parser) poolPrefixes(keys *poolKeys, context string) {
+	prefixes, numbers := map[netip.Prefix]string{}, map[uint32]string{}
+	for i := range keys.members {
+		m := &keys.members[i].Value
+		for _, prefix := range m.prefixes.Value {
+			if other, twice := prefixes[prefix]; twice {
+				p.mistakes.Add(m.prefixes.Position, "%s: prefix %v is listed by %s and by %s", context, prefix, other, m.name())
+			}
+			prefixes[prefix] = m.name()
 		}
-		if m.Address[family].IsValid() {
-			p.mistakes.Add(keys.addresses.Position, "%s: has two %s addresses (an endpoint has at most one of each family: make every address an endpoint)",
-				context, [...]string{"IPv4", "IPv6"}[family])
+		for _, n := range m.asns.Value {
+			if other, twice := numbers[n]; twice {
+				p.mistakes.Add(m.asns.Position, "%s: AS number %d is listed by %s and by %s", context, n, other, m.name())
+			}
+			numbers[n] = m.name()
 		}
-		m.Address[family] = a
 	}
-	p.memberPolicy(policy, keys, entry.Position, context)
-	return m, true
-}
-
-// memberPolicy judges the keys that only one policy has a use for.
-func (p *parser) memberPolicy(policy Policy, keys *memberKeys, at strict.Position, context string) {
-	if keys.weight.Given() && policy != Weighted && policy != "" {
-		p.mistakes.Add(keys.weight.Position, "%s: weight is only for policy weighted, not %s", context, policy)
-	}
-	places := []struct {
-		key   string
-		value strict.At[[]string]
-	}{{"countries", keys.countries}, {"continents", keys.continents}, {"subdivisions", keys.subdivisions}}
-	serves := keys.byDefault.Value
-	for _, place := range places {
-		serves = serves || place.value.Given()
-		if place.value.Given() && policy != Geo && policy != "" {
-			p.mistakes.Add(place.value.Position, "%s: %s is only for policy geo, not %s", context, place.key, policy)
-		}
-		for i, name := range place.value.Value {
-			if slices.Contains(place.value.Value[:i], name) {
-				p.mistakes.Add(place.value.Position, "%s: %s has %s twice", context, place.key, name)
+	for i := range keys.members {
+		m := &keys.members[i].Value
+		for _, prefix := range m.prefixes.Value {
+			for bits := prefix.Bits() - 1; bits >= 0; bits-- {
+				around, _ := prefix.Addr().Prefix(bits)
+				if other, ok := prefixes[around]; ok && other != m.name() {
+					p.warnings.Add(m.prefixes.Position, "%s: prefix %v of %s lies within %v of %s: the longer one decides, and the other serves its clients when that has none available",
+						context, prefix, m.name(), around, other)
+					break
+				}
 			}
 		}
 	}
-	switch {
-	case keys.byDefault.Given() && policy != Geo && policy != "":
-		p.mistakes.Add(keys.byDefault.Position, "%s: default is only for policy geo, not %s", context, policy)
-	case policy == Geo && !serves:
-		p.mistakes.Add(at, "%s: serves no place (give it countries, continents, subdivisions or default: true)", context)
-	}
-}
-
-// addresses notes those that no client can connect to.
-func (p *parser) addresses(list strict.At[[]netip.Addr], context string) {
-	for _, a := range list.Value {
-		if a.IsUnspecified() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}) {
-			p.mistakes.Add(list.Position, "%s: %s is not the address of a host", context, a)
-		}
-	}
-}
-
-// sameEverywhere notes an endpoint that is not the same thing as in an earlier pool: checks go by the endpoint's name.
-func (p *parser) sameEverywhere(endpoints map[string]firstUse, use firstUse, context string) {
-	m := use.member
-	if m.Region == "" || m.Address == [2]netip.Addr{} {
-		return // its mistake is noted
-	}
-	first, known := endpoints[m.Endpoint]
-	if !known {
-		endpoints[m.Endpoint] = use
-		return
-	}
-	differs := ""
-	switch {
-	case m.Region != first.member.Region:
-		differs = "region"
-	case m.Address != first.member.Address:
-		differs = "address"
-	case m.Port != first.member.Port:
-		differs = "port"
-	default:
-		return
-	}
-	p.mistakes.Add(use.Position, "%s: endpoint %q has another %s than at %s (one name is one endpoint)", context, m.Endpoint, differs, first.Position)
 }

@@ -375,7 +375,7 @@ func TestReference(t *testing.T) {
 	for _, want := range []string{
 		"## `pools.NAME.members[]`",
 		"| `interval` | duration from 1s to 5m | `10s` |",
-		"| `policy` | failover · weighted · geo · latency | *required* |",
+		"| `policy` | failover · weighted · geo · geoproximity · latency · cidr · multivalue | *required* |",
 		"## `gateway.routes[]`",
 		"## `zones.NAME.steer.NAME`",
 		"## `controls.NAME.rules[]`",

@@ -32,7 +32,7 @@ type dnssecKeys struct {
 var zoneObject = strict.Object[zoneKeys]{
 	strict.Optional("file", "its zone file (RFC 1035) with the static records; the name is relative to the world's directory. Either this or secondary is needed", "", strict.Placed(strict.Text(255)),
 		func(z *zoneKeys) *strict.At[string] { return &z.file }),
-	strict.Optional("steer", "the names whose addresses a pool answers, relative to the apex; @ is the apex. Resolvers keep denials (NXDOMAIN, NODATA) in a zone with this key for 60 s at most, and NODATA of these names for their pool's ttl at most", "",
+	strict.Optional("steer", "the names that a pool answers, relative to the apex; @ is the apex. Resolvers keep denials (NXDOMAIN, NODATA) in a zone with this key for 60 s at most, and NODATA of these names for their pool's ttl at most", "",
 		strict.Map("owner", strict.Text(255), steerObject.Type("what steers it"), maxSteers),
 		func(z *zoneKeys) *[]strict.Named[steerKeys] { return &z.steer }),
 	strict.Optional("dnssec", "sign the zone's answers; without it they are not signed, unless the zone file is", "",
@@ -175,9 +175,26 @@ func (p *parser) steers(entry *strict.Named[zoneKeys]) (steers []Steer) {
 	}
 	entry.Value.steer = byName(p, "steered name", names, maxSteers)
 	for _, s := range entry.Value.steer {
-		steers = append(steers, Steer{s.Name, s.Value.pool.Value})
+		steer := Steer{Owner: s.Name, Pool: s.Value.pool.Value}
+		if pool := p.pool(steer.Pool); pool != nil {
+			steer.Kind, steer.HTTPS = pool.Kind, pool.HTTPS != nil
+		}
+		if steer.Kind == Aliases && s.Name == entry.Name {
+			p.mistakes.Add(s.Position, "zone %q: owner %q: pool %q has aliases, and an apex can't be one, as it has other records (RFC 1034, section 3.6.2); a pool of addresses can answer it",
+				entry.Name, s.Name, steer.Pool)
+		}
+		steers = append(steers, steer)
 	}
 	return steers
+}
+
+// pool returns the pool with a name; nil if there is none.
+func (p *parser) pool(name string) *Pool {
+	i, ok := slices.BinarySearchFunc(p.world.Pools, name, func(pool Pool, name string) int { return strings.Compare(pool.Name, name) })
+	if !ok {
+		return nil
+	}
+	return &p.world.Pools[i]
 }
 
 // domainName returns a name as all names are compared: fully qualified, in lower case, without needless escapes. A name

@@ -1,6 +1,9 @@
 package zones
 
 import (
+	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -28,6 +31,8 @@ type Plan struct {
 	lengths   [256]bool            // that an apex has
 	byCheck   map[health.CheckID][]int
 	byControl map[control.ControlID][]int
+
+	byEndpoint map[string][]int
 }
 
 // Zone returns the closest zone around a name (wire format, lower case) and how many bytes of the name stand
@@ -74,20 +79,52 @@ func (p *Plan) estimate(place geo.Place, region geo.RegionID) (time.Duration, ui
 type PoolPlan struct {
 	Pool       *Pool
 	Number     int
-	Partition  *geo.Partition  // nil: every client is in group 0
-	Groups     []GroupPlan     // by GroupID
-	Sets       [][2]*RecordSet // by member: its addresses, packed; nil where it has none of the family
+	Types      [2]uint16      // of the records of each family; 0 where the kind has no second one
+	Partition  *geo.Partition // nil: every client is in group 0
+	Groups     []GroupPlan    // by GroupID
+	Leaves     []Leaf         // the endpoints in the pool, and in the pools in it, in the order written
 	LastResort [2]*RecordSet
-	checks     [][2]health.CheckID // by member; empty where a member is always up
-	digest     uint64              // of which places are in which group
-	counter    int                 // number of the first member's counter; the last resort's and the groups' follow
+	fences     map[int][2]*RecordSet // by member of the pool
+	root       *level
+	ttl        uint32
+	explore    int    // per mille of the prefixes that explore
+	epoch      uint64 // of those
+	minimum    bool   // some pool asks for more than one member that is up
+	digest     uint64 // of which places are in which group
+	counter    int    // number of the first leaf's counter; the last resort's and the groups' follow
+	seed       uint64
+}
+
+// A Leaf is an endpoint at its place in a pool, or in a pool in that.
+type Leaf struct {
+	*Member
+	Pool *Pool         // that it is a member of
+	Path []string      // the pools around it, from the one that is answered from; without that
+	Sets [2]*RecordSet // its records; nil where it has none of the family
+
+	controls []control.ControlID // that must be on: its own and those of the pools around it
+	enabled  bool                // and all pools around it
+	checks   [2]health.CheckID   // empty where it is always up
+	seed     uint64              // of its rendezvous with prefixes
+	alone    []int               // itself
+}
+
+// A level is a pool at its place in a tree of pools.
+type level struct {
+	pool   *Pool
+	nested bool     // some member is a pool
+	leaf   []int    // by member: its leaf, of an endpoint
+	inner  []*level // by member: its level, of a pool
 }
 
 // A GroupPlan orders the members for the clients of one group: the first tier with an available member answers,
-// and within it the weights decide.
+// and within it the weights decide. Groups of clients alike are shared by pools alike.
 type GroupPlan struct {
-	Tiers  []Tier
-	Region geo.RegionID // nearest to the group's clients; empty where the policy does not say
+	Tiers   []Tier
+	Region  geo.RegionID // nearest to the group's clients; empty where the policy does not say
+	Explore geo.RegionID // that may be nearer than is known; empty: none
+	Fence   int          // the member whose fence ends the walk; -1: none
+	inner   []*GroupPlan // by member: of a pool
 }
 
 // A Tier is a set of members that are equally good for a group.
@@ -96,54 +133,104 @@ type Tier struct {
 	Why     string // for people: "country DE", "eu-west"
 }
 
-// TTL returns the TTL of the pool's answers in seconds.
-func (p *PoolPlan) TTL() uint32 { return uint32(p.Pool.TTL.Seconds()) }
+// TTL returns the TTL of the pool's answers in seconds: the least of those around any endpoint.
+func (p *PoolPlan) TTL() uint32 { return p.ttl }
 
 // GroupCounter returns the number of the counter of a group's clients.
 func (p *PoolPlan) GroupCounter(g geo.GroupID) int {
-	return p.counter + len(p.Pool.Members) + 1 + int(g)
+	return p.counter + len(p.Leaves) + 1 + int(g)
 }
 
-// memberCounter returns the number of the counter of answers with a member; -1 is the last resort.
-func (p *PoolPlan) memberCounter(member int) int {
-	if member < 0 {
-		return p.counter + len(p.Pool.Members)
+// memberCounter returns the number of the counter of answers with a leaf; -1 is the last resort.
+func (p *PoolPlan) memberCounter(leaf int) int {
+	if leaf < 0 {
+		return p.counter + len(p.Leaves)
 	}
-	return p.counter + member
+	return p.counter + leaf
 }
 
-// EverySet calls yield with every set that the pool could ever answer with.
+// Counter returns the number of the counter of answers with an option whose records begin with the one that has a number.
+func (p *PoolPlan) Counter(o *Option, first int) int {
+	if len(o.Members) == 0 {
+		return p.memberCounter(-1)
+	}
+	return p.memberCounter(o.Members[first])
+}
+
+// Answers reports whether questions of a type are the pool's to answer. An alias is for all types.
+func (p *PoolPlan) Answers(qtype uint16) bool {
+	return qtype == p.Types[0] || qtype == p.Types[1] && qtype != 0 || p.Pool.Kind == Aliases || qtype == dns.TypeHTTPS && p.Pool.HTTPS != nil
+}
+
+// EverySet calls yield with every set that the pool could ever answer with, as far as these are few: not with those that hold
+// several members.
 func (p *PoolPlan) EverySet(yield func(*RecordSet) bool) {
-	for _, sets := range append(p.Sets, p.LastResort) {
-		for _, set := range sets {
-			if set != nil && !yield(set) {
+	for family := range p.Types {
+		if set := p.LastResort[family]; set != nil && !yield(set) {
+			return
+		}
+		for i := range p.Leaves {
+			if set := p.Leaves[i].Sets[family]; set != nil && !yield(set) {
+				return
+			}
+		}
+		for _, m := range slices.Sorted(maps.Keys(p.fences)) {
+			if set := p.fences[m][family]; set != nil && !yield(set) {
 				return
 			}
 		}
 	}
 }
 
-// groupHasFamily reports whether any member for the clients of a group has an address of the family.
+// groupHasFamily reports whether any member for the clients of a group has records of the family.
 func (p *PoolPlan) groupHasFamily(g, family int) bool {
-	for _, tier := range p.Groups[g].Tiers {
-		for _, i := range tier.Members {
-			if p.Sets[i][family] != nil {
-				return true
-			}
+	for leaf := range p.reached(p.root, &p.Groups[g]) {
+		if p.Leaves[leaf].Sets[family] != nil {
+			return true
 		}
 	}
 	return false
 }
 
-// hasFamily reports whether the pool could ever answer with an address of the family.
-func (p *PoolPlan) hasFamily(family int) bool {
-	if p.LastResort[family] != nil {
-		return true
-	}
-	for _, sets := range p.Sets {
-		if sets[family] != nil {
+// HasFamily reports whether the pool could ever answer with records of the family.
+func (p *PoolPlan) HasFamily(family int) bool {
+	for set := range p.EverySet {
+		if set.Type == p.Types[family] {
 			return true
 		}
 	}
 	return false
+}
+
+// types returns the types that the pool could ever answer with.
+func (p *PoolPlan) types() (types []uint16) {
+	for family, rrtype := range p.Types {
+		if rrtype != 0 && p.HasFamily(family) {
+			types = append(types, rrtype)
+		}
+	}
+	if p.Pool.HTTPS != nil {
+		types = append(types, dns.TypeHTTPS)
+	}
+	return types
+}
+
+// reached yields the leaves that may answer the clients of a group, some of them more than once.
+func (p *PoolPlan) reached(l *level, g *GroupPlan) iter.Seq[int] {
+	return func(yield func(int) bool) { l.reach(g, yield) }
+}
+
+func (l *level) reach(g *GroupPlan, yield func(int) bool) bool {
+	for t := range g.Tiers {
+		for _, m := range g.Tiers[t].Members {
+			if inner := l.inner[m]; inner != nil {
+				if !inner.reach(g.inner[m], yield) {
+					return false
+				}
+			} else if !yield(l.leaf[m]) {
+				return false
+			}
+		}
+	}
+	return true
 }

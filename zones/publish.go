@@ -1,13 +1,10 @@
 package zones
 
 import (
-	"fmt"
-	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
 
-	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 )
@@ -23,6 +20,8 @@ type Change struct {
 	All      bool
 	Checks   []health.CheckID
 	Controls []control.ControlID
+
+	Endpoints []string // that somebody set by hand, or that may return to a pool
 }
 
 // Publish makes the snapshot that follows prev (nil: the first). Only the pools that the change touches are decided
@@ -34,12 +33,14 @@ func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) 
 	} else {
 		s.dynamic = p.dynamicOf(in, now)
 	}
+	d := decider{in: in, now: now}
 	if prev == nil || prev.Plan != p || change.All {
 		s.Pools = make([]*PoolAnswers, len(p.Pools))
 		s.Digest = p.Digest ^ s.dynamic.digest
 		for i, pool := range p.Pools {
-			s.Pools[i] = pool.decide(in)
+			s.Pools[i] = d.decide(pool)
 			s.Digest ^= s.Pools[i].Digest
+			s.until = earlier(s.until, s.Pools[i].Until)
 		}
 		return s
 	}
@@ -55,141 +56,93 @@ func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) 
 			touched[number] = true
 		}
 	}
+	for _, endpoint := range change.Endpoints {
+		for _, number := range p.byEndpoint[endpoint] {
+			touched[number] = true
+		}
+	}
+	if !prev.until.IsZero() && !now.Before(prev.until) {
+		for number, pool := range prev.Pools {
+			if !pool.Until.IsZero() && !now.Before(pool.Until) {
+				touched[number] = true
+			}
+		}
+	}
 	for _, number := range slices.Sorted(maps.Keys(touched)) {
-		s.Pools[number] = p.Pools[number].decide(in)
+		s.Pools[number] = d.decide(p.Pools[number])
 		s.Digest ^= prev.Pools[number].Digest ^ s.Pools[number].Digest
+	}
+	s.until = prev.until
+	if len(touched) > 0 {
+		s.until = time.Time{}
+		for _, pool := range s.Pools {
+			s.until = earlier(s.until, pool.Until)
+		}
 	}
 	return s
 }
 
-func (p *PoolPlan) decide(in Inputs) *PoolAnswers {
-	answers := &PoolAnswers{Plan: p, Groups: make([]GroupAnswers, len(p.Groups))}
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%d %s ", p.Number, p.Pool.Name)
-	for g := range p.Groups {
-		members := p.availability(in, p.Groups[g].Region)
-		for family := range familyTypes {
-			choice := p.choose(&p.Groups[g], members, family)
-			answers.Groups[g].Families[family] = choice
-			for _, o := range choice.Options {
-				fmt.Fprintf(h, "%d %d %d %d %d ", g, family, o.Member, o.Weight, o.Ramp)
-			}
-		}
+// earlier returns the earlier of two times; zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	answers.Digest = health.Hash64(h.Sum64())
+	return a
+}
+
+// A decider decides pools, one after the other, by the same inputs.
+type decider struct {
+	in        Inputs
+	now       time.Time
+	standings []standing
+}
+
+func (d *decider) decide(p *PoolPlan) *PoolAnswers {
+	answers := &PoolAnswers{Plan: p, Groups: make([]GroupAnswers, len(p.Groups))}
+	sum := digest(mix(uint64(p.Number)) ^ p.seed)
+	for g := range p.Groups {
+		if g == 0 || p.Groups[g].Region != p.Groups[g-1].Region {
+			var until time.Time
+			d.standings, until = p.standings(d.standings[:0], d.in, p.Groups[g].Region, d.now)
+			answers.Until = earlier(answers.Until, until)
+		}
+		group := &answers.Groups[g]
+		for family, rrtype := range p.Types {
+			if rrtype == 0 {
+				continue
+			}
+			e := evaluation{plan: p, group: &p.Groups[g], standings: d.standings, family: family}
+			choice := &group.Families[family]
+			*choice = e.choose()
+			group.ByPrefix = group.ByPrefix || choice.byPrefix()
+			choice.write(&sum)
+		}
+		p.addHTTPS(group)
+	}
+	answers.Digest = health.Hash64(sum)
 	return answers
 }
 
-// availability says of one member what stands in the way of answering with it, by family.
-type availability struct {
-	permitted bool    // enabled, and its control is on
-	rung      [2]Rung // the rung from which it may be answered; RungOpen for one that is down
-	held      [2]bool // its status
-}
+// byPrefix reports whether the answers from a choice depend on the client's prefix.
+func (c *Choice) byPrefix() bool { return len(c.Others) > 0 || c.Sticky && len(c.Options) > 1 }
 
-// availability looks at every member as the clients near a region are to see it.
-func (p *PoolPlan) availability(in Inputs, region geo.RegionID) []availability {
-	if p.Pool.View == Global {
-		region = health.Global
-	}
-	members := make([]availability, len(p.Pool.Members))
-	for i := range members {
-		m := &p.Pool.Members[i]
-		members[i].permitted = m.Enabled && in.on(m.Control)
-		for family, check := range p.checks[i] {
-			members[i].rung[family] = RungUp
-			if check != "" {
-				status := in.Health.Status(check, region)
-				members[i].rung[family], members[i].held[family] = rungOf(status), status.Held
-			}
+// A digest is of a sequence of numbers.
+type digest uint64
+
+func (d *digest) add(x uint64) { *d = digest(mix(uint64(*d)^x)) + 1 }
+
+// write adds all that the answers from a choice follow from.
+func (c *Choice) write(d *digest) {
+	d.add(uint64(c.Rung)<<32 | uint64(c.Total))
+	for i := range c.Options {
+		o := &c.Options[i]
+		d.add(uint64(o.Weight)<<32 | uint64(o.Set.Type))
+		for _, m := range o.Members {
+			d.add(uint64(m) + 1)
 		}
 	}
-	return members
-}
-
-func (in Inputs) on(c control.ControlID) bool {
-	return c == "" || in.Control == nil || in.Control.On(c)
-}
-
-// rungOf says from which rung on a status lets a member be answered.
-//
-//	status                       rung
-//	up                           up
-//	unknown, in its grace        up          it keeps its rank for 3 intervals
-//	down, but measured up        held back   by hold_down
-//	unknown                      unknown
-//	drain                        drain       it answers, but wants no new clients
-//	down                         open
-func rungOf(s health.Status) Rung {
-	switch {
-	case s.State == health.Up || s.State == health.Unknown && s.Grace:
-		return RungUp
-	case s.HeldBack:
-		return RungHeldBack
-	case s.State == health.Unknown:
-		return RungUnknown
-	case s.State == health.Drain:
-		return RungDrain
+	for i := range c.Others {
+		d.add(uint64(c.Others[i].From)<<16 | uint64(c.Others[i].To))
+		c.Others[i].Choice.write(d)
 	}
-	return RungOpen
-}
-
-// choose goes down the ladder for one family and stops at the first rung that is not empty. On each rung the first tier
-// with a member answers.
-//
-//	of the group's members the family has                 answer
-//	a permitted one that is up, held back, unknown or
-//	draining                                              those of the first such rung
-//	none such, while the other family has one             NODATA
-//	permitted ones, all down                              as when_all_down says
-//	no permitted one                                      last resort if configured, else NODATA
-func (p *PoolPlan) choose(g *GroupPlan, members []availability, family int) Choice {
-	for rung := RungUp; rung < RungOpen; rung++ {
-		if c := p.offer(g, members, family, rung); c.Options != nil {
-			return c
-		}
-	}
-	other := 1 - family
-	anyPermitted, otherBetter := false, false
-	for _, tier := range g.Tiers {
-		for _, i := range tier.Members {
-			m := members[i]
-			anyPermitted = anyPermitted || m.permitted && p.Sets[i][family] != nil
-			otherBetter = otherBetter || m.permitted && p.Sets[i][other] != nil && m.rung[other] < RungOpen
-		}
-	}
-	switch {
-	case otherBetter:
-	case anyPermitted && p.Pool.WhenAllDown == Open:
-		return p.offer(g, members, family, RungOpen)
-	case p.LastResort[family] != nil:
-		return Choice{Rung: RungLastResort, Total: 1, Options: []Option{{
-			Set: p.LastResort[family], Weight: 1, Ramp: FullRamp, Member: -1, Counter: p.memberCounter(-1),
-		}}}
-	}
-	return Choice{Rung: RungNoData}
-}
-
-// offer returns the permitted members of exactly one rung, in the first tier that has any.
-func (p *PoolPlan) offer(g *GroupPlan, members []availability, family int, rung Rung) Choice {
-	for _, tier := range g.Tiers {
-		c := Choice{Rung: rung}
-		for _, i := range tier.Members {
-			if !members[i].permitted || members[i].rung[family] != rung || p.Sets[i][family] == nil {
-				continue
-			}
-			weight := uint32(p.Pool.Members[i].Weight)
-			if p.Pool.Policy != Weighted || weight == 0 {
-				weight = 1 // in a tier of standbys all are equal
-			}
-			c.Options = append(c.Options, Option{
-				Set: p.Sets[i][family], Weight: weight, Ramp: FullRamp, Held: members[i].held[family], Member: i, Counter: p.memberCounter(i),
-			})
-			c.Total += weight
-		}
-		if c.Options != nil {
-			return c
-		}
-	}
-	return Choice{}
 }

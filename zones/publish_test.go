@@ -150,14 +150,20 @@ func publishWith(t testing.TB, plan *Plan, words, off string) *Snapshot {
 func choiceText(p *PoolAnswers, c *Choice) string {
 	text := c.Rung.String() + ":"
 	for _, o := range c.Options {
-		name := "last_resort"
-		if o.Member >= 0 {
-			name = p.Plan.Pool.Members[o.Member].Endpoint
+		var names []string
+		for _, m := range o.Members {
+			names = append(names, p.Plan.Leaves[m].Endpoint)
 		}
-		text += " " + name
+		if names == nil {
+			names = []string{strings.ReplaceAll(c.Rung.String(), " ", "_")}
+		}
+		text += " " + strings.Join(names, "+")
 		if c.Total != o.Weight {
 			text += fmt.Sprintf("*%d", o.Weight)
 		}
+	}
+	for _, o := range c.Others {
+		text += fmt.Sprintf(" | %d-%d %s", o.From, o.To, strings.TrimPrefix(choiceText(p, &o.Choice), "up: "))
 	}
 	return text
 }
@@ -245,7 +251,8 @@ func TestFamiliesOfOnePool(t *testing.T) {
 		{"a family opens only if the other has nothing up", "both/ipv6=down", "up: four", "nodata:"},
 		{"both families open when nothing is up", "all=down", "open: four", "open: both"},
 		{"what is not enabled is never answered", "four=down both=down", "open: four", "open: both"},
-		{"better in the other family keeps this one closed", "four=down both/ipv4=down both/ipv6=unknown", "nodata:", "unknown: both"},
+		{"what is not known in the other family does not keep this one closed", "four=down both/ipv4=down both/ipv6=unknown", "open: four", "unknown: both"},
+		{"nor what is held back there", "four=down both/ipv4=down both/ipv6=heldback", "open: four", "held back: both"},
 	} {
 		s := publishWith(t, plan, row.health, "")
 		if four := answerOf(t, s, "dual", nobody, IPv4); four != row.four {
@@ -266,8 +273,8 @@ func TestWeightedSharesAreExact(t *testing.T) {
 	const picks = 30_000
 	counts := make([]float64, len(choice.Options))
 	for range picks {
-		o := choice.Pick(r.Uint32())
-		counts[slices.IndexFunc(choice.Options, func(other Option) bool { return other.Member == o.Member })]++
+		o := choice.Pick(r.Uint32(), 0)
+		counts[slices.IndexFunc(choice.Options, func(other Option) bool { return slices.Equal(other.Members, o.Members) })]++
 	}
 	chi2 := 0.0
 	for i, o := range choice.Options {

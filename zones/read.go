@@ -274,7 +274,7 @@ func (r *Reader) checkSteers() (good bool) {
 			good = false
 			r.notes().mistakes.Add(at, "zone %q: owner %q: %s", r.zone.Apex, s.Owner, fmt.Sprintf(format, args...))
 		}
-		if rrtype, line := r.builder.Beside(name, dns.TypeA, dns.TypeAAAA, dns.TypeCNAME); rrtype != 0 {
+		if rrtype, line := r.builder.Beside(name, s.types()...); rrtype != 0 {
 			report("is steered, but has %s record of its own at %s", article(rrtype), strict.Position{File: r.zone.File, Line: line})
 		}
 		if cut, line := r.builder.CutAbove(name); line != 0 {
@@ -284,9 +284,22 @@ func (r *Reader) checkSteers() (good bool) {
 	return good
 }
 
+// types are those that the steered name can't have records of; none: of any.
+func (s *Steer) types() []uint16 {
+	switch {
+	case s.Kind == Aliases:
+		return nil
+	case s.Kind == Servers, s.Kind == Mailers:
+		return []uint16{kindTypes[s.Kind][0], dns.TypeCNAME}
+	case s.HTTPS:
+		return []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeCNAME}
+	}
+	return []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeCNAME}
+}
+
 func article(rrtype uint16) string {
 	name := dns.TypeToString[rrtype]
-	if strings.HasPrefix(name, "A") {
+	if strings.ContainsRune("AEFHILMNORSX", rune(name[0])) { // as it is spelled out
 		return "an " + name
 	}
 	return "a " + name

@@ -21,7 +21,8 @@ type Snapshot struct {
 	Digest    health.Hash64  // equal for equal answers, on every node; leaves signatures and the serials of WithSerials out
 	Published time.Time
 
-	dynamic dynamic // see Challenge
+	dynamic dynamic   // see Challenge
+	until   time.Time // when time alone changes what a pool answers; zero: never
 }
 
 // A RecordSet is an RRset as it goes into a message.
@@ -37,63 +38,77 @@ var AnyAnswer = RecordSet{
 type PoolAnswers struct {
 	Plan   *PoolPlan
 	Groups []GroupAnswers // by GroupID
+	Until  time.Time      // when time alone changes them; zero: never
 	Digest health.Hash64
+}
+
+// Choice returns what clients of a group are answered of a type, which PoolPlan.Answers.
+func (p *PoolAnswers) Choice(g geo.GroupID, qtype uint16) *Choice {
+	group := &p.Groups[g]
+	switch {
+	case qtype == p.Plan.Types[1] && qtype != 0:
+		return &group.Families[1]
+	case qtype == dns.TypeHTTPS && p.Plan.Pool.HTTPS != nil:
+		return &group.HTTPS
+	}
+	return &group.Families[0]
 }
 
 // GroupAnswers is what clients of one group are answered.
 type GroupAnswers struct {
-	Families [2]Choice // IPv4, IPv6
+	Families [2]Choice // IPv4, IPv6; but for addresses only the first
+	HTTPS    Choice    // without options where the pool has none
+	ByPrefix bool      // answers differ between the prefixes of the group, so scopes are no shorter than those
 }
 
 // A Choice is a weighted list of prebuilt answer sets of one family; without options it is NODATA.
 type Choice struct {
 	Rung    Rung
 	Options []Option
-	Total   uint32 // sum of the options' weights; 0 only without options
+	Total   uint32  // sum of the options' weights; 0 only without options
+	Sticky  bool    // the client's prefix decides, not a random number
+	Brief   bool    // NODATA that is not to be kept for long
+	Others  []Other // what some prefixes are answered from instead; they do not overlap
+
+	slots []uint8 // of a sticky choice whose options have several members: the option of each part of the prefixes
+}
+
+// An Other is a choice for the prefixes whose hash lies in a range of per mille.
+type Other struct {
+	From, To uint16
+	Why      string // for people: "use1 comes back"
+	Choice   Choice // without others
 }
 
 // An Option is one prebuilt answer.
 type Option struct {
 	Set     *RecordSet
 	Weight  uint32
-	Ramp    uint16 // per mille of the client prefixes, by hash, that may be given it; 1000: all
-	Held    bool   // the member's status is held, for want of vantages that are heard
-	Member  int    // number of the member in its pool; -1: the last resort
-	Counter int    // number of the counter of answers, see Plan.Counters
+	Held    bool  // the status of a member is held, for want of vantages that are heard
+	Members []int // numbers of the pool's leaves, one a record; none: the records are nobody's, such as the last resort
+
+	seed uint64 // of its rendezvous
 }
 
-// FullRamp is the Ramp of an option that every client may be given.
+// FullRamp is all prefixes, in per mille.
 const FullRamp = 1000
-
-// Pick returns the option that a random number falls on: each has its weight's share of all numbers. It is nil for NODATA.
-func (c *Choice) Pick(random uint32) *Option {
-	if len(c.Options) == 0 {
-		return nil
-	}
-	at := uint32(uint64(random) * uint64(c.Total) >> 32)
-	for i := range c.Options {
-		if at < c.Options[i].Weight {
-			return &c.Options[i]
-		}
-		at -= c.Options[i].Weight
-	}
-	panic("zones: weights of a choice do not add up to its total")
-}
 
 // A Rung is how far down the ladder a choice had to go.
 type Rung uint8
 
 const (
-	RungUp         Rung = iota // a member that is up, or not yet known within its time of grace
-	RungHeldBack               // up again by the votes, but held back by hold_down
+	RungUp         Rung = iota // members that are up, or not yet known within their time of grace
+	RungTooFew                 // members that are up, but fewer than min_up
+	RungHeldBack               // up again by the votes, but held back: by hold_down, or until somebody resumes it
 	RungUnknown                // no evidence
 	RungDrain                  // drained, but answering
 	RungOpen                   // nothing is available: every permitted member is taken as up
+	RungFenced                 // nothing is available that may serve clients from there: what the fence has
 	RungLastResort             // nothing is available: the named addresses
 	RungNoData                 // nothing to answer
 )
 
-var rungNames = [...]string{"up", "held back", "unknown", "drain", "open", "last resort", "nodata"}
+var rungNames = [...]string{"up", "too few up", "held back", "unknown", "drain", "open", "fenced", "last resort", "nodata"}
 
 func (r Rung) String() string { return rungNames[r] }
 
@@ -112,7 +127,7 @@ type Counter struct {
 func (p *PoolAnswers) Worst() Rung {
 	worst := RungUp
 	for g := range p.Groups {
-		for family := range familyTypes {
+		for family := range p.Plan.Types {
 			if p.Plan.groupHasFamily(g, family) {
 				worst = max(worst, p.Groups[g].Families[family].Rung)
 			}

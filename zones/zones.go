@@ -13,6 +13,7 @@
 package zones
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -66,10 +67,13 @@ type Check struct {
 type Policy string
 
 const (
-	Failover Policy = "failover" // in the order written
-	Weighted Policy = "weighted" // by relative weight; 0 is standby
-	Geo      Policy = "geo"      // subdivision, country, continent, default
-	Latency  Policy = "latency"  // by the round-trip time from the client's place to the region
+	Failover     Policy = "failover"     // in the order written
+	Weighted     Policy = "weighted"     // by relative weight; 0 is standby
+	Geo          Policy = "geo"          // subdivision, country, continent, default
+	Geoproximity Policy = "geoproximity" // by the distance from the client's place to the region, biased
+	Latency      Policy = "latency"      // by the round-trip time from the client's place to the region
+	CIDR         Policy = "cidr"         // by the client's prefix or AS number, default
+	Multivalue   Policy = "multivalue"   // several, in any order
 )
 
 // What a pool answers when none of its members is available.
@@ -89,23 +93,67 @@ const (
 	Regional View = "regional" // the vantages of the client's own region
 )
 
+// A Failback says how the clients of a failover pool return to a member that is preferred and has come back.
+type Failback string
+
+const (
+	FailbackAuto   Failback = "auto"   // at once
+	FailbackManual Failback = "manual" // when somebody resumes it
+	FailbackRamp   Failback = "ramp"   // by and by, over slow_start
+)
+
+// A Kind says what records the members of a pool stand for.
+type Kind string
+
+const (
+	Addresses Kind = "address" // A, AAAA
+	Aliases   Kind = "cname"
+	Servers   Kind = "srv"
+	Mailers   Kind = "mx"
+)
+
 // A Pool is what a steered name answers from.
 type Pool struct {
 	Name        string
 	Policy      Policy
+	Kind        Kind
 	Check       string // name of a check; empty: members are always up
 	TTL         time.Duration
 	WhenAllDown AllDown
 	LastResort  []netip.Addr
 	View        View
+	Answers     int  // members that one answer has at most
+	Sticky      bool // the client's prefix decides between members, not chance
+	MinUp       MinUp
+	Failback    Failback
+	SlowStart   time.Duration // how long a member that comes back takes to have its whole share; 0: no time
+	Explore     int           // per mille of the prefixes that are sent to a region which may be better than what is thought best
+	HTTPS       *HTTPS        // nil: its names have no HTTPS records by it
 	Members     []Member
 }
 
-// A Member is an endpoint in a pool.
+// A MinUp is how many members must be up: a count, or if that is 0 a percentage of those that have the family.
+type MinUp struct{ Count, Percent int }
+
+// Of returns how many of so many members that is, at least 1.
+func (m MinUp) Of(members int) int {
+	return max(m.Count, (m.Percent*members+99)/100, 1)
+}
+
+// HTTPS is what the HTTPS records (RFC 9460) of a pool's names say beside its addresses.
+type HTTPS struct {
+	ALPN []string // protocols, the preferred one first
+	Port uint16   // 0: 443
+}
+
+// A Member is an endpoint in a pool, or a pool in a pool.
 type Member struct {
-	Endpoint string
+	Endpoint string // empty: a pool
+	Pool     string
 	Region   geo.RegionID
 	Address  [2]netip.Addr // IPv4, IPv6; the zero Addr where it has none
+	Target   *TargetData   // of members that are not addresses
+	Probe    netip.Addr    // that checks probe; the zero Addr: its own
 	Port     uint16        // that checks probe; 0: the check's own
 	Weight   int           // 0 to 65535
 	Control  control.ControlID
@@ -115,7 +163,30 @@ type Member struct {
 	Subdivisions []string // ISO 3166-2
 	Countries    []string // ISO 3166-1 alpha-2
 	Continents   []string
-	Default      bool
+	Default      bool   // also of a cidr pool
+	Fence        *Fence // nil: who is matched by it may be served by members that match less
+
+	// What a member of a cidr pool serves.
+	Prefixes []netip.Prefix
+	ASNs     []uint32
+
+	Bias int // −99 to 99, of a member of a geoproximity pool: by how many percent its region seems nearer
+}
+
+// Name returns the name of the endpoint or the pool.
+func (m *Member) Name() string { return cmp.Or(m.Endpoint, m.Pool) }
+
+// TargetData is what a member's CNAME, SRV or MX record says.
+type TargetData struct {
+	Name     string // fully qualified, lower case
+	Priority uint16 // SRV, MX (its preference)
+	Weight   uint16 // SRV
+	Port     uint16 // SRV
+}
+
+// A Fence is what clients are answered that no other member may serve, when none of those that match them best is available.
+type Fence struct {
+	Addresses []netip.Addr // none: NODATA
 }
 
 // Address families, as indices of Member.Address and the like.
@@ -124,7 +195,7 @@ const (
 	IPv6
 )
 
-// FamilyNames end a CheckID and label answers.
+// FamilyNames end a CheckID and label answers. Pools of another kind than addresses have but the first family.
 var FamilyNames = [...]string{"ipv4", "ipv6"}
 
 // CheckID returns the name of the check of one family of one endpoint.
@@ -160,10 +231,12 @@ const (
 	ED25519         Algorithm = "ED25519"         // 15
 )
 
-// A Steer answers the addresses of one name from a pool.
+// A Steer answers one name from a pool.
 type Steer struct {
 	Owner string // fully qualified, lower case
 	Pool  string
+	Kind  Kind // of the pool; empty: addresses
+	HTTPS bool // the pool has HTTPS records
 }
 
 // A Gateway is what every region's gateway does.

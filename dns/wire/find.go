@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/meridian-gslb/meridian/zones"
 	"github.com/meridian-gslb/meridian/zones/static"
@@ -24,6 +25,7 @@ type answer struct {
 	zone       *zones.ZoneData // nil until it is known, and where there is none
 	wildcard   bool            // made the answer
 	absent     bool            // the name, or that at the end of the chain, does not exist
+	brief      bool            // the denial is not to be kept for long
 	asks       bool            // for reports of errors: the Report-Channel option goes with the answer
 	signer     Signer          // nil: no zone is signed by us
 	signing    Signing         // of the zone; nil: it is not signed by us
@@ -70,6 +72,7 @@ func (o owner) up(offset int) owner { return owner{o.name[offset:], o.at + offse
 //	does not have the name            NXDOMAIN                 SOA                   yes
 //	has the type there                the records              -                     yes
 //	has a pool with the type there    what the pick falls on   -                     yes
+//	has a pool of aliases there       likewise, not followed   -                     yes
 //	has a CNAME there                 that, and its target's   the target's          yes
 //	has some type there, asked ANY    HINFO                    -                     yes
 //	has other types there, or none    -                        SOA                   yes
@@ -216,6 +219,10 @@ func (a *answer) data(o owner, m static.Match) {
 	n := m.Name
 	pool := a.zone.Pool(n)
 	switch qtype := a.query.qtype; {
+	case pool >= 0 && a.snapshot.Pools[pool].Plan.Pool.Kind == zones.Aliases && !a.has(n):
+		if a.steered(pool, o, m) {
+			return
+		}
 	case qtype == typeANY:
 		if set, ok := n.Set(typeCNAME); ok {
 			a.add(sectionAnswer, &set, o, m)
@@ -226,12 +233,8 @@ func (a *answer) data(o owner, m static.Match) {
 			a.add(sectionAnswer, &set, o, m)
 			return
 		}
-	case pool >= 0 && qtype == typeA:
-		if a.steered(pool, zones.IPv4, o, m) {
-			return
-		}
-	case pool >= 0 && qtype == typeAAAA:
-		if a.steered(pool, zones.IPv6, o, m) {
+	case pool >= 0 && a.snapshot.Pools[pool].Plan.Answers(qtype):
+		if a.steered(pool, o, m) {
 			return
 		}
 	case a.signing != nil && a.made(o, m):
@@ -245,23 +248,52 @@ func (a *answer) data(o owner, m static.Match) {
 	a.noData(o, m)
 }
 
-// steered answers from a pool and reports whether that has an address of the family for the client. A denial is given
+// steered answers from a pool and reports whether that has something of the type for the client. A denial is given
 // without a scope, for resolvers keep it for everybody (RFC 7871, section 7.4).
-func (a *answer) steered(number, family int, o owner, m static.Match) bool {
+func (a *answer) steered(number int, o owner, m static.Match) bool {
 	pool := a.snapshot.Pools[number]
-	group, scope := pool.Plan.Group(zones.Client{Source: a.query.request.Source, Subnet: a.query.edns.subnet})
+	client := zones.Client{Source: a.query.request.Source, Subnet: a.query.edns.subnet}
+	group, scope := pool.Plan.Group(client)
 	a.out.GroupCounter = pool.Plan.GroupCounter(group)
-	choice := &pool.Groups[group].Families[family]
-	option := choice.Pick(a.random)
+	var prefix zones.Prefix
+	if pool.Groups[group].ByPrefix {
+		_, seed := a.zone.Steering(m.Name)
+		var bits int
+		prefix, bits = client.Prefix(seed)
+		scope = max(scope, bits)
+	}
+	choice := pool.Choice(group, a.query.qtype).Part(prefix)
+	option := choice.Pick(a.random, prefix)
 	if option == nil {
+		a.brief = choice.Brief
 		return false
 	}
 	if a.query.identity.Explain {
 		a.note = noteOf(choice.Rung, option)
 	}
-	a.scope, a.out.Counter = scope, option.Counter
-	a.add(sectionAnswer, option.Set, o, m)
+	first := option.Turn(a.random)
+	a.scope, a.out.Counter = scope, pool.Plan.Counter(option, first)
+	at := len(a.message.bytes)
+	a.message.add(sectionAnswer, option.Set, o.at)
+	turn(a.message.bytes[at:], first)
+	if a.do {
+		a.addSignature(sectionAnswer, option.Set, o, m)
+	}
 	return true
+}
+
+// turn rotates records so that they begin with the one that has a number.
+func turn(records []byte, first int) {
+	if first == 0 || len(records) == 0 {
+		return
+	}
+	at := 0
+	for range first {
+		at += static.RecordSize(records[at:])
+	}
+	slices.Reverse(records[:at])
+	slices.Reverse(records[at:])
+	slices.Reverse(records)
 }
 
 // add appends a set and, where they are wanted, the signatures over it.
@@ -274,10 +306,18 @@ func (a *answer) add(section int, set *zones.RecordSet, o owner, m static.Match)
 
 // noData denies a type at a name that exists (RFC 2308, section 2.2).
 func (a *answer) noData(o owner, m static.Match) {
-	a.addSOA(a.zone.NoData(m.Name), o)
+	a.addSOA(a.denial(m.Name), o)
 	if a.do {
 		a.proveNoData(o, m)
 	}
+}
+
+// denial returns the SOA of a NODATA answer at a name.
+func (a *answer) denial(n static.Name) *zones.RecordSet {
+	if a.brief {
+		return a.zone.BriefNoData(n)
+	}
+	return a.zone.NoData(n)
 }
 
 // deny says that a name does not exist (RFC 2308, section 2.1).

@@ -52,8 +52,11 @@ func (a *answer) presignName(plan *zones.Plan, o owner, m static.Match) {
 	if pool < 0 {
 		return
 	}
-	sign(a.nsec(o, m, typeA, typeCNAME))
-	sign(a.nsec(o, m, typeAAAA, typeCNAME))
+	for _, rrtype := range plan.Pools[pool].Types {
+		if rrtype != 0 {
+			sign(a.nsec(o, m, rrtype, typeCNAME))
+		}
+	}
 	for set := range plan.Pools[pool].EverySet {
 		sign(*set)
 	}

@@ -108,7 +108,7 @@ func (a *answer) packNSEC(o owner, n static.Name, types []uint16) zones.RecordSe
 	soa := &a.zone.Negative
 	cut := false
 	if n.Exists() {
-		soa, cut = a.zone.NoData(n), n.Cut()
+		soa, cut = a.denial(n), n.Cut()
 	}
 	var next [maxName]byte
 	behind := next[:0]

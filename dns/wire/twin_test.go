@@ -374,15 +374,21 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 			name = target
 			continue
 		}
-		family := slices.Index([]uint16{dns.TypeA, dns.TypeAAAA}, q.Qtype)
-		if pool != nil && family >= 0 {
+		if pool != nil && pool.Plan.Answers(q.Qtype) {
 			group, scope := pool.Plan.Group(client)
-			if option := pool.Groups[group].Families[family].Pick(random); option != nil {
+			var prefix zones.Prefix
+			if pool.Groups[group].ByPrefix {
+				bits := 0
+				prefix, bits = client.Prefix(w.seed(source))
+				scope = max(scope, bits)
+			}
+			if option := pool.Choice(group, q.Qtype).Pick(random, prefix); option != nil {
 				rrs, err := option.Set.RRs(name)
 				if err != nil {
 					panic(err)
 				}
-				m.Answer = append(m.Answer, rrs...)
+				first := option.Turn(random)
+				m.Answer = append(m.Answer, slices.Concat(rrs[first:], rrs[:first])...)
 				if subnet != nil {
 					subnet.SourceScope = uint8(scope)
 				}
@@ -394,7 +400,7 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 		}
 		ttl := uint32(1 << 31)
 		if pool != nil {
-			ttl = uint32(pool.Plan.Pool.TTL.Seconds())
+			ttl = pool.Plan.TTL()
 		}
 		m.Ns = soa(z, ttl)
 		return 0
@@ -420,4 +426,16 @@ func soa(z *zones.Zone, ttl uint32) []dns.RR {
 	s.Minttl = min(s.Minttl, ttl)
 	s.Hdr.Ttl = min(s.Hdr.Ttl, s.Minttl)
 	return []dns.RR{s}
+}
+
+// seed returns the seed of a steered name, which is how its zone was compiled.
+func (w twin) seed(name string) uint64 {
+	var wire [256]byte
+	n, err := dns.PackDomainName(strings.ToLower(name), wire[:], 0, nil, false)
+	if err != nil {
+		panic(err)
+	}
+	zone, _ := w.snapshot.Plan.Zone(wire[:n])
+	_, seed := zone.Steering(zone.Find(wire[:n]).Name)
+	return seed
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meridian-gslb/meridian/geo"
@@ -28,6 +29,7 @@ type poolView struct {
 // A memberView is one endpoint in a pool.
 type memberView struct {
 	Member  string            `json:"member"`
+	Pool    bool              `json:"pool,omitempty"` // it is a pool, which has members of its own
 	Region  geo.RegionID      `json:"region"`
 	Address []string          `json:"address"`
 	Weight  int               `json:"weight"`
@@ -50,6 +52,14 @@ type answerView struct {
 	Clients  []string   `json:"clients"` // the first of the groups, in words
 	Groups   int        `json:"groups"`
 	Members  []share    `json:"members"` // none: NODATA
+	Others   []other    `json:"others,omitempty"`
+}
+
+// An other is what some prefixes are answered instead.
+type other struct {
+	PerMille int     `json:"per_mille"` // of the prefixes
+	Why      string  `json:"why"`
+	Members  []share `json:"members"`
 }
 
 // A share is how much of an answer falls to a member; "last_resort" is none of them.
@@ -93,7 +103,7 @@ func (c scene) pools() poolList {
 }
 
 func (c scene) member(p *zones.Pool, m *zones.Member) memberView {
-	v := memberView{Member: m.Endpoint, Region: m.Region, Weight: m.Weight, Enabled: m.Enabled, Control: m.Control,
+	v := memberView{Member: m.Name(), Pool: m.Endpoint == "", Region: m.Region, Weight: m.Weight, Enabled: m.Enabled, Control: m.Control,
 		On: c.on(m.Control), Address: []string{}, Checks: []memberStatus{}}
 	for family, address := range m.Address {
 		if !address.IsValid() {
@@ -113,12 +123,12 @@ func (c scene) member(p *zones.Pool, m *zones.Member) memberView {
 func fold(answers *zones.PoolAnswers) []answerView {
 	views := []answerView{}
 	for family, name := range zones.FamilyNames {
-		if !hasFamily(answers.Plan, family) {
+		if !answers.Plan.HasFamily(family) {
 			continue
 		}
 		for _, v := range foldFamily(answers, family) {
 			same := slices.IndexFunc(views, func(o answerView) bool {
-				return o.Rung == v.Rung && o.Groups == v.Groups && slices.Equal(o.Clients, v.Clients) && slices.Equal(o.Members, v.Members)
+				return o.Rung == v.Rung && o.Groups == v.Groups && slices.Equal(o.Clients, v.Clients) && slices.Equal(o.Members, v.Members) && len(o.Others)+len(v.Others) == 0
 			})
 			if same < 0 {
 				same = len(views)
@@ -134,13 +144,17 @@ func foldFamily(answers *zones.PoolAnswers, family int) (views []answerView) {
 	at := make(map[string]int)
 	for g := range answers.Groups {
 		choice := &answers.Groups[g].Families[family]
-		shares := sharesOf(answers.Plan.Pool, choice)
-		key := fmt.Sprint(choice.Rung, shares)
+		shares := sharesOf(answers.Plan, choice)
+		var others []other
+		for _, o := range choice.Others {
+			others = append(others, other{int(o.To - o.From), o.Why, sharesOf(answers.Plan, &o.Choice)})
+		}
+		key := fmt.Sprint(choice.Rung, shares, others)
 		i, known := at[key]
 		if !known {
 			i = len(views)
 			at[key] = i
-			views = append(views, answerView{Rung: choice.Rung, Members: shares, Clients: []string{}})
+			views = append(views, answerView{Rung: choice.Rung, Members: shares, Others: others, Clients: []string{}})
 		}
 		v := &views[i]
 		v.Groups++
@@ -151,18 +165,24 @@ func foldFamily(answers *zones.PoolAnswers, family int) (views []answerView) {
 	return views
 }
 
-func hasFamily(p *zones.PoolPlan, family int) bool {
-	return p.LastResort[family] != nil || slices.ContainsFunc(p.Sets, func(sets [2]*zones.RecordSet) bool { return sets[family] != nil })
-}
-
-func sharesOf(pool *zones.Pool, choice *zones.Choice) []share {
+// sharesOf returns how much of a choice's answers has each endpoint. What has no endpoint is named for what it is.
+func sharesOf(p *zones.PoolPlan, choice *zones.Choice) []share {
 	shares := []share{}
-	for _, o := range choice.Options {
-		name := string(zones.LastResort)
-		if o.Member >= 0 {
-			name = pool.Members[o.Member].Endpoint
+	add := func(name string, weight uint32) {
+		i := slices.IndexFunc(shares, func(s share) bool { return s.Member == name })
+		if i < 0 {
+			i = len(shares)
+			shares = append(shares, share{Member: name})
 		}
-		shares = append(shares, share{name, float64(o.Weight) / float64(choice.Total)})
+		shares[i].Share += float64(weight) / float64(choice.Total)
+	}
+	for _, o := range choice.Options {
+		if len(o.Members) == 0 {
+			add(strings.ReplaceAll(choice.Rung.String(), " ", "_"), o.Weight)
+		}
+		for _, m := range o.Members {
+			add(p.Leaves[m].Endpoint, o.Weight)
+		}
 	}
 	return shares
 }

@@ -222,11 +222,16 @@ func (b *Builder) underWildcard(name []byte) bool {
 	return false
 }
 
-// Beside returns the first of some types that a name has a record of, and its line; 0 where it has none. The name is in wire
-// format and lower case.
+// Beside returns the first of some types that a name has a record of, without types the first of any, and its line; 0 where it has
+// none. The name is in wire format and lower case.
 func (b *Builder) Beside(name []byte, types ...uint16) (rrtype uint16, line int) {
 	b.flush()
 	n := b.zone.lookup(name[:len(name)-len(b.zone.Apex)])
+	if n != nil && len(types) == 0 {
+		for set := range (Name{n}).Sets {
+			return set.Type, n.line(set.Type, 0)
+		}
+	}
 	for _, t := range types {
 		if n == nil {
 			break

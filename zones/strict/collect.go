@@ -19,6 +19,21 @@ func Placed[V any](t Type[V]) Type[At[V]] {
 	}, t.inner, t.suffix}
 }
 
+// Attempted is Placed for what is judged together with other keys: a value with mistakes, which are noted, is Given, though it is the zero
+// value.
+func Attempted[V any](t Type[V]) Type[At[V]] {
+	placed := Placed(t)
+	decode := placed.Decode
+	placed.Decode = func(v Value) (At[V], bool) {
+		at, ok := decode(v)
+		if !ok {
+			at = At[V]{Position: at.Position}
+		}
+		return at, true
+	}
+	return placed
+}
+
 // List is a list of at most so many values. Values with mistakes are left out.
 func List[V any](of Type[V], most int) Type[[]V] {
 	return Type[[]V]{"[" + of.Doc + ", …]", func(v Value) ([]V, bool) {

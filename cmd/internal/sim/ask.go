@@ -151,7 +151,12 @@ func disagreement(s *zones.Snapshot, pool string, family int, client zones.Clien
 	rung, shares := obvious(s.Plan, answers.Plan.Pool, placeOf(s.Plan, client), family, statuses, state)
 	got := make(map[int]uint32)
 	for _, o := range choice.Options {
-		got[o.Member] += o.Weight
+		if len(o.Members) == 0 {
+			got[-1] += o.Weight
+		}
+		for _, m := range o.Members {
+			got[m] += o.Weight
+		}
 	}
 	if rung == choice.Rung && maps.Equal(got, shares) {
 		return ""

@@ -15,7 +15,10 @@ func deepDigest(s *zones.Snapshot) uint64 {
 			for _, choice := range group.Families {
 				d.add(uint64(choice.Rung)<<32 | uint64(choice.Total))
 				for _, o := range choice.Options {
-					d.add(uint64(o.Weight)<<32 | uint64(o.Ramp)<<16 | uint64(uint16(o.Member)))
+					d.add(uint64(o.Weight)<<32 | uint64(len(o.Members)))
+					for _, m := range o.Members {
+						d.add(uint64(m))
+					}
 					d.add(uint64(o.Set.Type)<<48 | uint64(o.Set.Count)<<32 | uint64(o.Set.TTL))
 					d.text(o.Set.Bytes)
 				}
