@@ -170,6 +170,7 @@ func (c *compiler) level(p *PoolPlan, pool *Pool, around around) (*level, error)
 	l := &level{pool: pool, nested: slices.ContainsFunc(pool.Members, isPool), leaf: make([]int, len(pool.Members)), inner: make([]*level, len(pool.Members))}
 	p.minimum = p.minimum || pool.MinUp.Of(len(pool.Members)) > 1
 	p.explore = max(p.explore, pool.Explore)
+	p.regional = p.regional || pool.View == Regional
 	for m := range pool.Members {
 		member := &pool.Members[m]
 		at := around
@@ -203,9 +204,11 @@ func (c *compiler) level(p *PoolPlan, pool *Pool, around around) (*level, error)
 // pack packs the records of an endpoint and names its checks.
 func (l *Leaf) pack(ttl uint32) (err error) {
 	if t := l.Target; t != nil {
-		if l.Sets[0], err = packTarget(ttl, l.Pool.Kind, t); err == nil && l.Pool.Check != "" {
-			l.checks[0] = CheckID(l.Pool.Check, l.Endpoint, probedFamily(l.Probe))
+		if l.Pool.Check != "" {
+			family := probedFamily(l.Probe)
+			l.checks[family] = CheckID(l.Pool.Check, l.Endpoint, family)
 		}
+		l.Sets[0], err = packTarget(ttl, l.Pool.Kind, t)
 		return err
 	}
 	for family, address := range l.Address {

@@ -59,7 +59,7 @@ type explainer struct {
 	snapshot  *Snapshot
 	plan      *PoolPlan
 	place     geo.Place
-	region    geo.RegionID // of the client's group
+	regions   []geo.RegionID // by leaf: whose vantages decide; Global: all
 	standings []standing
 	family    int
 	choice    *Choice // of the client's part
@@ -81,16 +81,17 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number int, seed ui
 		snapshot: s, plan: pool, choice: choice.Part(prefix), picked: choice.Pick(q.Random, prefix),
 		family: max(slices.Index(pool.Types[:], q.Type), 0), // an alias is for all types
 	}
-	x.region = pool.Groups[g].Region
-	x.standings, _ = pool.standings(nil, s.inputs(), x.region, s.Published)
+	x.standings, _ = pool.standings(nil, s.inputs(), &pool.Groups[g], s.Published)
+	x.regions = make([]geo.RegionID, len(pool.Leaves))
+	pool.root.eachLeaf(&pool.Groups[g], func(leaf int, region geo.RegionID) { x.regions[leaf] = region })
 	r := &PoolReason{Pool: pool.Pool.Name, Policy: pool.Pool.Policy, Group: g, Rung: x.choice.Rung}
 	r.Client, r.From = pool.located(q.Client)
 	x.place = s.Plan.Table.Place(s.Plan.Table.Lookup(r.Client))
 	r.Place = x.place
 	if answers.Groups[g].ByPrefix {
-		r.Prefix = &PrefixReason{PerMille: prefix.perMille(), Sticky: choice.Sticky}
+		r.Prefix = &PrefixReason{PerMille: prefix.PerMille(), Sticky: choice.Sticky}
 		for _, o := range choice.Others {
-			if o.From <= prefix.perMille() && prefix.perMille() < o.To {
+			if o.From <= prefix.PerMille() && prefix.PerMille() < o.To {
 				r.Prefix.Why = o.Why
 			}
 		}
@@ -174,11 +175,7 @@ func (x *explainer) leaf(r *MemberReason, number int) {
 	leaf, s, in := &x.plan.Leaves[number], &x.standings[number], x.snapshot.inputs()
 	for _, check := range leaf.checks {
 		if check != "" && (check == leaf.checks[x.family] || leaf.Target != nil) {
-			region := health.Global
-			if leaf.Pool.View == Regional {
-				region = x.region
-			}
-			status := in.Health.Status(check, region)
+			status := in.Health.Status(check, x.regions[number])
 			r.Status = &status
 			r.Latched = in.latched(leaf, status)
 		}

@@ -18,47 +18,64 @@ type standing struct {
 	ramp      [2]uint16 // per mille of the prefixes that it has back already
 }
 
-// standings looks at every leaf as the clients near a region are to see it, and says when time alone will change that; zero: never.
-func (p *PoolPlan) standings(dst []standing, in Inputs, region geo.RegionID, now time.Time) (_ []standing, until time.Time) {
-	for i := range p.Leaves {
-		leaf := &p.Leaves[i]
-		s := standing{permitted: leaf.enabled && in.permits(leaf), ramp: [2]uint16{FullRamp, FullRamp}}
-		overlay, _ := in.Control.Overlay(leaf.Endpoint)
-		for family, check := range leaf.checks {
-			if check == "" {
-				continue
-			}
-			at := region
-			if leaf.Pool.View == Global {
-				at = health.Global
-			}
-			status := in.Health.Status(check, at)
-			s.rung[family], s.held[family] = rungOf(status), status.Held
-			if overlay.State == control.ForceUp {
-				continue
-			}
-			if s.rung[family] == RungUp && in.latched(leaf, status) {
-				s.rung[family] = RungHeldBack
-			}
-			var end time.Time
-			if s.ramp[family], end = leaf.ramp(status, now); !end.IsZero() && (until.IsZero() || end.Before(until)) {
-				until = end
-			}
-		}
-		switch overlay.State {
-		case control.ForceUp:
-			s.rung = [2]Rung{}
-		case control.ForceDown:
-			s.permitted = false
-		case control.Drain:
-			s.drained = true
-			for family := range s.rung {
-				s.rung[family] = max(s.rung[family], RungDrain)
-			}
-		}
-		dst = append(dst, s)
-	}
+// standings looks at every leaf as the clients of a group are to see it, and says when time alone will change that; zero: never.
+func (p *PoolPlan) standings(dst []standing, in Inputs, g *GroupPlan, now time.Time) (_ []standing, until time.Time) {
+	dst = slices.Grow(dst[:0], len(p.Leaves))[:len(p.Leaves)]
+	p.root.eachLeaf(g, func(number int, region geo.RegionID) {
+		var end time.Time
+		dst[number], end = p.Leaves[number].standing(in, region, now)
+		until = earlier(until, end)
+	})
 	return dst, until
+}
+
+// eachLeaf calls visit with every leaf of a level, and the region whose vantages decide for the clients of a group.
+func (l *level) eachLeaf(g *GroupPlan, visit func(leaf int, region geo.RegionID)) {
+	region := health.Global
+	if l.pool.View == Regional {
+		region = g.Region
+	}
+	for m, inner := range l.inner {
+		if inner != nil {
+			inner.eachLeaf(g.inner[m], visit)
+		} else {
+			visit(l.leaf[m], region)
+		}
+	}
+}
+
+// standing looks at a leaf as the vantages of a region see it.
+func (l *Leaf) standing(in Inputs, region geo.RegionID, now time.Time) (s standing, until time.Time) {
+	s = standing{permitted: l.enabled && in.permits(l), ramp: [2]uint16{FullRamp, FullRamp}}
+	overlay, _ := in.Control.Overlay(l.Endpoint)
+	for family, check := range l.checks {
+		if check == "" {
+			continue
+		}
+		status := in.Health.Status(check, region)
+		s.rung[family], s.held[family] = rungOf(status), status.Held
+		if s.rung[family] == RungUp && in.latched(l, status) {
+			s.rung[family] = RungHeldBack
+		}
+		var end time.Time
+		s.ramp[family], end = l.ramp(status, now)
+		until = earlier(until, end)
+	}
+	if l.Target != nil { // probed by either family, answered by the first
+		s.rung[0], s.held[0], s.ramp[0] = max(s.rung[0], s.rung[1]), s.held[0] || s.held[1], min(s.ramp[0], s.ramp[1])
+	}
+	switch overlay.State {
+	case control.ForceUp:
+		return standing{permitted: s.permitted, held: s.held, ramp: [2]uint16{FullRamp, FullRamp}}, time.Time{}
+	case control.ForceDown:
+		s.permitted = false
+	case control.Drain:
+		s.drained = true
+		for family := range s.rung {
+			s.rung[family] = max(s.rung[family], RungDrain)
+		}
+	}
+	return s, until
 }
 
 // permits reports whether all controls of a leaf are on.

@@ -14,7 +14,10 @@ type share struct {
 }
 
 // unit is the sum of the weights in a pool, to the pool that it is a member of.
-const unit = 1 << 24
+const unit = 1 << 32
+
+// maxTotal is the largest sum of the weights of a choice's options.
+const maxTotal = 1 << 24
 
 // maxSets is the most prebuilt sets of a group and family whose members are several.
 const maxSets = 64
@@ -200,14 +203,21 @@ func (e *evaluation) choice(ranks [][]share, rung Rung) Choice {
 	return c
 }
 
-// scale makes the weights of shares small enough for options, each of at least 1.
+// scale makes the weights of shares as small as options want them, each at least 1.
 func scale(shares []share) {
-	total := sum(shares)
-	if total <= unit {
-		return
+	divisor := shares[0].weight
+	for _, s := range shares[1:] {
+		for rest := s.weight; rest != 0; {
+			divisor, rest = rest, divisor%rest
+		}
 	}
 	for i := range shares {
-		shares[i].weight = max(mulDiv(shares[i].weight, unit, total+1), 1)
+		shares[i].weight /= divisor
+	}
+	if total := sum(shares); total > maxTotal {
+		for i := range shares {
+			shares[i].weight = max(mulDiv(shares[i].weight, maxTotal, total+1), 1)
+		}
 	}
 }
 

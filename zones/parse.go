@@ -22,7 +22,7 @@ const (
 	maxFiles     = 10_000 // of configuration
 	maxRegions   = 64
 	maxChecks    = 1_000
-	maxPools     = 2_000
+	maxPools     = 20_000
 	maxMembers   = 64 // of a pool: one prebuilt answer set each
 	maxPanels    = 100
 	maxControls  = 100 // of a panel

@@ -246,7 +246,7 @@ func TestLimits(t *testing.T) {
 		{"regions of one file", map[string][]byte{"a.yaml": []byte("regions:\n" + many(65, " r%d: {coordinates: [0, 0]}\n"))}, "a.yaml:2: regions: has 65 entries, at most 64 are allowed"},
 		{"regions of two files", split("regions:\n", 64, " r%d: {coordinates: [0, 0]}\n"), "65 regions, at most 64 are allowed"},
 		{"checks of two files", split("checks:\n", 1000, " c%d: {type: http}\n"), "1001 checks, at most 1000 are allowed"},
-		{"pools of two files", split(region+"pools:\n", 2000, " p%d: {policy: failover, members: [{endpoint: e, region: r, address: 192.0.2.1}]}\n"), "2001 pools, at most 2000 are allowed"},
+		{"pools of two files", split(region+"pools:\n", 20000, " p%d: {policy: failover, members: [{endpoint: e, region: r, address: 192.0.2.1}]}\n"), "20001 pools, at most 20000 are allowed"},
 		{"panels of two files", split("controls:\n", 100, " p%d: {members: [m%[1]d]}\n"), "101 panels, at most 100 are allowed"},
 		{"services of two files", split(region+"gateway:\n services:\n", 1000, "  s%d: {upstreams: {r: a.example:80}}\n"), "1001 services, at most 1000 are allowed"},
 		{"routes of two files", split("gateway:\n routes:\n", 10000, "  - {host: h%d.example, service: s}\n"), "10001 routes, at most 10000 are allowed"},

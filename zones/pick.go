@@ -72,8 +72,8 @@ func seedOf(name string) uint64 {
 	return mix(h)
 }
 
-// perMille is where a prefix stands among all, from 0 to 999.
-func (p Prefix) perMille() uint16 { return uint16(uint64(uint32(p)) * FullRamp >> 32) }
+// PerMille is where a prefix stands among all, from 0 to 999.
+func (p Prefix) PerMille() uint16 { return uint16(uint64(uint32(p)) * FullRamp >> 32) }
 
 // Pick returns the option for a query: in the part of the choice that the prefix is given, the one that a random number falls on, or if
 // the choice is sticky that the prefix has its rendezvous with. It is nil for NODATA. It allocates nothing.
@@ -100,7 +100,7 @@ func (c *Choice) Part(prefix Prefix) *Choice {
 	if len(c.Others) == 0 {
 		return c
 	}
-	at := prefix.perMille()
+	at := prefix.PerMille()
 	for i := range c.Others {
 		if o := &c.Others[i]; o.From <= at && at < o.To {
 			return &o.Choice

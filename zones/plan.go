@@ -89,6 +89,7 @@ type PoolPlan struct {
 	ttl        uint32
 	explore    int    // per mille of the prefixes that explore
 	epoch      uint64 // of those
+	regional   bool   // some pool goes by what the vantages near its clients see
 	minimum    bool   // some pool asks for more than one member that is up
 	digest     uint64 // of which places are in which group
 	counter    int    // number of the first leaf's counter; the last resort's and the groups' follow

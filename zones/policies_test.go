@@ -202,17 +202,17 @@ func TestPolicies(t *testing.T) {
 		{"min_up met", "enough", "us3=down", german, "up: us1*1 us2*1"},
 		{"min_up not met is a rung of its own, and still answers", "enough", "us3=down us2=down", german, "too few up: us1"},
 
-		{"nested: the first pool, by its weights", "nested", "", german, "up: us1*12582912 us2*4194304"},
+		{"nested: the first pool, by its weights", "nested", "", german, "up: us1*3 us2*1"},
 		{"nested: min_up in percent holds, with the standby up", "nested", "us2=down", german, "up: us1"},
 		{"nested: below min_up the pool is not available", "nested", "us2=down us3=down", german, "up: eu1"},
 		{"nested: another pool that is up comes before the one with too few", "nested", "us2=down us3=down eu1=down", german, "up: eu2"},
 		{"nested: with too few before held back ones", "nested", "us2=down us3=down eu1=heldback eu2=heldback", german, "too few up: us1"},
-		{"nested: all down opens by the same policies", "nested", "all=down", german, "open: us1*12582912 us2*4194304"},
-		{"nested: weights multiply along the path", "shared", "", german, "up: us1*3145727 us2*1048575 eu1*8388607 ap1*4194303"},
-		{"nested: a pool that is not available leaves its share to the others", "shared", "eu1=down eu2=down", german, "up: us1*6291455 us2*2097151 ap1*8388607"},
-		{"nested three deep, by place", "deep", "", italian, "up: us1*3145728 us2*1048576 eu1*8388608 ap1*4194304"},
+		{"nested: all down opens by the same policies", "nested", "all=down", german, "open: us1*3 us2*1"},
+		{"nested: weights multiply along the path", "shared", "", german, "up: us1*3 us2*1 eu1*8 ap1*4"},
+		{"nested: a pool that is not available leaves its share to the others", "shared", "eu1=down eu2=down", german, "up: us1*3 us2*1 ap1*4"},
+		{"nested three deep, by place", "deep", "", italian, "up: us1*3 us2*1 eu1*8 ap1*4"},
 		{"nested three deep, elsewhere", "deep", "us1=down us3=down", indian, "up: eu1"},
-		{"nested: pools by latency", "nearest-pool", "", american, "up: us1*12582912 us2*4194304"},
+		{"nested: pools by latency", "nearest-pool", "", american, "up: us1*3 us2*1"},
 		{"nested: the nearest pool without min_up is passed over", "nearest-pool", "us1=down us2=down", indian, "up: eu1"},
 	} {
 		s := publishWith(t, plan, row.health, "")

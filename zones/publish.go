@@ -101,9 +101,9 @@ func (d *decider) decide(p *PoolPlan) *PoolAnswers {
 	answers := &PoolAnswers{Plan: p, Groups: make([]GroupAnswers, len(p.Groups))}
 	sum := digest(mix(uint64(p.Number)) ^ p.seed)
 	for g := range p.Groups {
-		if g == 0 || p.Groups[g].Region != p.Groups[g-1].Region {
+		if g == 0 || p.regional {
 			var until time.Time
-			d.standings, until = p.standings(d.standings[:0], d.in, p.Groups[g].Region, d.now)
+			d.standings, until = p.standings(d.standings, d.in, &p.Groups[g], d.now)
 			answers.Until = earlier(answers.Until, until)
 		}
 		group := &answers.Groups[g]

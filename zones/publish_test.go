@@ -212,10 +212,10 @@ func TestLadderOfEveryPolicy(t *testing.T) {
 		{"geo: subdivision", "", "", "shop", netip.MustParsePrefix("8.2.0.0/24"), "up: use1"},
 		{"geo: all down", "all=down", "", "shop", german, "open: euw1"},
 
-		{"weighted: shares", "", "", "canary", german, "up: use1*200 euw1*100"},
+		{"weighted: shares", "", "", "canary", german, "up: use1*2 euw1*1"},
 		{"weighted: the rest takes all", "use1=down", "", "canary", german, "up: euw1"},
 		{"weighted: standby only when every other is down", "use1=down euw1=down", "", "canary", german, "up: aps1"},
-		{"weighted: all down, standby stays out", "all=down", "", "canary", german, "open: use1*200 euw1*100"},
+		{"weighted: all down, standby stays out", "all=down", "", "canary", german, "open: use1*2 euw1*1"},
 
 		{"failover: first", "", "", "admin", german, "up: use1"},
 		{"failover: second", "use1=down", "", "admin", german, "up: euw1"},

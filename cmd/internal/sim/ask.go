@@ -3,7 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -142,24 +142,46 @@ func (c *checker) compare(h *host, q *question, statuses *health.View) {
 	}
 }
 
-// disagreement says how a snapshot's choice of members for a client differs from the obvious one; empty: it does not.
+// disagreement says how a snapshot's choice for a client differs from the obvious one; empty: it does not.
 func disagreement(s *zones.Snapshot, pool string, family int, client zones.Client, statuses *health.View, state *control.State) string {
 	i := slices.IndexFunc(s.Plan.Pools, func(p *zones.PoolPlan) bool { return p.Pool.Name == pool })
 	answers := s.Pools[i]
 	g, _ := answers.Plan.Group(client)
-	choice := answers.Groups[g].Families[family]
-	rung, shares := obvious(s.Plan, answers.Plan.Pool, placeOf(s.Plan, client), family, statuses, state)
-	got := make(map[int]uint32)
+	prefix, _ := client.Prefix(0)
+	choice := answers.Groups[g].Families[family].Part(prefix)
+	o := oracle{plan: s.Plan, family: family, statuses: statuses, state: state, now: s.Published, perMille: int(prefix.PerMille())}
+	o.find(client, answers.Plan.Pool)
+	rung, shares := o.obvious(answers.Plan.Pool)
+	got := make(map[string]float64)
 	for _, o := range choice.Options {
 		if len(o.Members) == 0 {
-			got[-1] += o.Weight
+			got[""] += float64(o.Weight) / float64(choice.Total)
 		}
 		for _, m := range o.Members {
-			got[m] += o.Weight
+			got[answers.Plan.Leaves[m].Endpoint] += float64(o.Weight) / float64(choice.Total)
 		}
 	}
-	if rung == choice.Rung && maps.Equal(got, shares) {
+	if rung == choice.Rung && sameShares(got, shares, answers.Plan.Pool) {
 		return ""
 	}
 	return fmt.Sprintf("from rung %q with members %v, and its view asks for rung %q with %v", choice.Rung, got, rung, shares)
+}
+
+// sameShares compares shares of the answers. Where the prefix decides between sets of several members, they are as even as hashes are.
+func sameShares(a, b map[string]float64, pool *zones.Pool) bool {
+	most := 1e-4
+	if pool.Sticky && pool.Answers > 1 {
+		most = 0.25
+	}
+	for name := range a {
+		if _, ok := b[name]; !ok {
+			return false
+		}
+	}
+	for name, share := range b {
+		if math.Abs(a[name]-share) > most {
+			return false
+		}
+	}
+	return true
 }

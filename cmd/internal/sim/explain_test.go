@@ -77,9 +77,13 @@ func drawWorld(t *rapid.T) *zones.World {
 	w.Definitions.Panels = []control.Panel{panel}
 	var steer []zones.Steer
 	for i := range 3 {
-		pool := drawPool(t, fmt.Sprint("pool", i))
+		earlier := ""
+		if i > 0 {
+			earlier = w.Pools[i-1].Name
+		}
+		pool := drawPool(t, fmt.Sprint("pool", i), earlier)
 		w.Pools = append(w.Pools, pool)
-		steer = append(steer, zones.Steer{Owner: pool.Name + ".example.com.", Pool: pool.Name})
+		steer = append(steer, zones.Steer{Owner: pool.Name + ".example.com.", Pool: pool.Name, HTTPS: pool.HTTPS != nil})
 	}
 	zone, err := zones.ReadZone("example.com.", "zone", strings.NewReader("$TTL 300\n"+drawnZone), steer)
 	if err != nil {
@@ -89,40 +93,78 @@ func drawWorld(t *rapid.T) *zones.World {
 	return w
 }
 
-func drawPool(t *rapid.T, name string) zones.Pool {
+// drawPool draws a pool that may have an earlier one as a member; empty: there is none.
+func drawPool(t *rapid.T, name, earlier string) zones.Pool {
 	pool := zones.Pool{
 		Name: name, TTL: 30 * time.Second, View: rapid.SampledFrom([]zones.View{zones.Global, zones.Regional}).Draw(t, "view"),
-		Policy:      rapid.SampledFrom([]zones.Policy{zones.Failover, zones.Weighted, zones.Geo, zones.Latency}).Draw(t, "policy"),
+		Policy: rapid.SampledFrom([]zones.Policy{zones.Failover, zones.Weighted, zones.Geo, zones.Latency, zones.Geoproximity, zones.CIDR,
+			zones.Multivalue}).Draw(t, "policy"),
 		WhenAllDown: rapid.SampledFrom([]zones.AllDown{zones.Open, zones.LastResort, zones.NoData}).Draw(t, "when all down"),
 		Check:       rapid.SampledFrom([]string{"c", "c", "c", ""}).Draw(t, "check"),
+		Answers:     rapid.SampledFrom([]int{1, 1, 2, 3, 8}).Draw(t, "answers"),
+		Sticky:      rapid.IntRange(0, 3).Draw(t, "sticky") == 0,
+		MinUp:       rapid.SampledFrom([]zones.MinUp{{Count: 1}, {Count: 2}, {Percent: 50}}).Draw(t, "min up"),
+		SlowStart:   rapid.SampledFrom([]time.Duration{0, 120 * time.Second}).Draw(t, "slow start"),
+		Failback:    rapid.SampledFrom([]zones.Failback{zones.FailbackAuto, zones.FailbackManual, zones.FailbackRamp}).Draw(t, "failback"),
+	}
+	if rapid.IntRange(0, 3).Draw(t, "https") == 0 {
+		pool.HTTPS = &zones.HTTPS{ALPN: []string{"h2"}}
 	}
 	if pool.WhenAllDown == zones.LastResort {
 		pool.LastResort = []netip.Addr{netip.MustParseAddr("192.0.2.98"), netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("2001:db8::99")}
 	}
+	number := int(name[len(name)-1] - '0')
 	for i := range rapid.IntRange(1, 5).Draw(t, "members") {
 		m := zones.Member{Endpoint: fmt.Sprintf("%s-e%d", name, i), Enabled: rapid.IntRange(0, 5).Draw(t, "enabled") > 0}
 		m.Region = rapid.SampledFrom(drawnRegions).Draw(t, "region").ID
-		families := rapid.IntRange(1, 3).Draw(t, "families")
-		if families&1 != 0 {
-			m.Address[zones.IPv4] = netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + i)})
-		}
-		if families&2 != 0 {
-			m.Address[zones.IPv6] = netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", 10+i))
+		if i == 1 && earlier != "" && rapid.Bool().Draw(t, "nested") {
+			m.Endpoint, m.Pool = "", earlier
+		} else {
+			drawAddress(t, &m, 20*number+i)
 		}
 		if k := rapid.IntRange(0, 5).Draw(t, "control"); k < 4 {
 			m.Control = control.ControlID(fmt.Sprint("k", k))
 		}
-		switch pool.Policy {
-		case zones.Weighted:
-			m.Weight = rapid.SampledFrom([]int{0, 1, 2, 65535}).Draw(t, "weight")
-		case zones.Geo:
-			m.Default = i == 0 || rapid.Bool().Draw(t, "default")
-			m.Countries = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"US", "DE", "JP"}), 0, 2, rapid.ID[string]).Draw(t, "countries")
-			m.Continents = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"EU", "AS"}), 0, 1, rapid.ID[string]).Draw(t, "continents")
-		}
+		drawMatches(t, &m, pool.Policy, i == 0)
 		pool.Members = append(pool.Members, m)
 	}
 	return pool
+}
+
+func drawAddress(t *rapid.T, m *zones.Member, number int) {
+	families := rapid.IntRange(1, 3).Draw(t, "families")
+	if families&1 != 0 {
+		m.Address[zones.IPv4] = netip.AddrFrom4([4]byte{192, 0, 2, byte(10 + number)})
+	}
+	if families&2 != 0 {
+		m.Address[zones.IPv6] = netip.MustParseAddr(fmt.Sprintf("2001:db8::%d", 10+number))
+	}
+}
+
+// drawMatches draws by what the policy knows a member.
+func drawMatches(t *rapid.T, m *zones.Member, policy zones.Policy, first bool) {
+	switch policy {
+	case zones.Weighted:
+		m.Weight = rapid.SampledFrom([]int{0, 1, 2, 65535}).Draw(t, "weight")
+	case zones.Geoproximity:
+		m.Bias = rapid.SampledFrom([]int{0, 0, 50, -50, 99, -99}).Draw(t, "bias")
+	case zones.Geo:
+		m.Countries = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"US", "DE", "JP"}), 0, 2, rapid.ID[string]).Draw(t, "countries")
+		m.Continents = rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"EU", "AS"}), 0, 1, rapid.ID[string]).Draw(t, "continents")
+	case zones.CIDR:
+		listed := []netip.Prefix{netip.MustParsePrefix("5.0.0.0/9"), netip.MustParsePrefix("5.0.0.0/24"), netip.MustParsePrefix("2a00::/20"),
+			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("17.0.0.0/26")}
+		m.Prefixes = rapid.SliceOfNDistinct(rapid.SampledFrom(listed), 0, 2, rapid.ID[netip.Prefix]).Draw(t, "prefixes")
+	default:
+		return
+	}
+	if policy != zones.Geo && policy != zones.CIDR {
+		return
+	}
+	m.Default = first || rapid.Bool().Draw(t, "default")
+	if len(m.Countries)+len(m.Continents)+len(m.Prefixes) > 0 && rapid.IntRange(0, 3).Draw(t, "fence") == 0 {
+		m.Fence = &zones.Fence{Addresses: rapid.SampledFrom([][]netip.Addr{nil, {netip.MustParseAddr("192.0.2.97")}, {netip.MustParseAddr("2001:db8::97")}}).Draw(t, "fenced")}
+	}
 }
 
 // drawHealth draws what three vantages say of every target, at some time after the start.
@@ -175,7 +217,7 @@ func drawQuestion(t *rapid.T) zones.Question {
 	name := rapid.SampledFrom([]string{"pool0", "pool0", "pool1", "pool2", "Pool2", "www", "www2", "away", "text", "a.wild", "no.wild", "x.no.wild", "ent",
 		"child", "x.child", "X.Child", "nothing", ""}).Draw(t, "name")
 	q := zones.Question{Name: strings.TrimPrefix(name+".example.com.", "."), Client: rapid.SampledFrom(Clients()).Draw(t, "client"), Random: rapid.Uint32().Draw(t, "random")}
-	q.Type = rapid.SampledFrom([]uint16{dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeTXT, dns.TypeCNAME, dns.TypeDS, dns.TypeSOA, dns.TypeANY}).Draw(t, "type")
+	q.Type = rapid.SampledFrom([]uint16{dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeTXT, dns.TypeCNAME, dns.TypeDS, dns.TypeSOA, dns.TypeANY}).Draw(t, "type")
 	if rapid.IntRange(0, 20).Draw(t, "elsewhere") == 0 {
 		q.Name = "www.example.org."
 	}
