@@ -124,6 +124,15 @@ func (z *ZoneData) Steering(n static.Name) (pool int, seed uint64) {
 	return -1, 0
 }
 
+// SteeredNames calls yield with every name that a pool steers (wire format, lower case; not to be written) and the number of the pool.
+func (z *ZoneData) SteeredNames(yield func(owner []byte, pool int) bool) {
+	for i := range z.steers {
+		if s := &z.steers[i]; !yield(s.owner, s.pool) {
+			return
+		}
+	}
+}
+
 // NoData returns the SOA of a NODATA answer at a name.
 func (z *ZoneData) NoData(n static.Name) *RecordSet {
 	if number := n.Steer(); number >= 0 {

@@ -65,6 +65,11 @@ func (p *Plan) ZoneOf(name []byte, qtype uint16) *ZoneData {
 	return zone
 }
 
+// Composes reports whether some pool answers with sets that are made when it is decided: with several members, or HTTPS records.
+func (p *Plan) Composes() bool {
+	return slices.ContainsFunc(p.Pools, func(pool *PoolPlan) bool { return pool.Pool.Answers > 1 || pool.Pool.HTTPS != nil })
+}
+
 // estimate returns what a round trip from a place to a region is expected to take, and how many samples say so.
 func (p *Plan) estimate(place geo.Place, region geo.RegionID) (time.Duration, uint32) {
 	for _, r := range p.World.Regions {

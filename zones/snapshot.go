@@ -54,6 +54,36 @@ func (p *PoolAnswers) Choice(g geo.GroupID, qtype uint16) *Choice {
 	return &group.Families[0]
 }
 
+// Composed calls yield with every set that is answered now and that PoolPlan.EverySet does not have: with several members, and HTTPS
+// records.
+func (p *PoolAnswers) Composed(yield func(*RecordSet) bool) {
+	if p.Plan.Pool.Answers <= 1 && p.Plan.Pool.HTTPS == nil {
+		return
+	}
+	for g := range p.Groups {
+		group := &p.Groups[g]
+		for _, c := range []*Choice{&group.Families[0], &group.Families[1], &group.HTTPS} {
+			if !c.composed(yield) {
+				return
+			}
+		}
+	}
+}
+
+func (c *Choice) composed(yield func(*RecordSet) bool) bool {
+	for i := range c.Options {
+		if o := &c.Options[i]; (len(o.Members) > 1 || o.Set.Type == dns.TypeHTTPS) && !yield(o.Set) {
+			return false
+		}
+	}
+	for i := range c.Others {
+		if !c.Others[i].Choice.composed(yield) {
+			return false
+		}
+	}
+	return true
+}
+
 // GroupAnswers is what clients of one group are answered.
 type GroupAnswers struct {
 	Families [2]Choice // IPv4, IPv6; but for addresses only the first

@@ -21,32 +21,63 @@ func (s *Signer) run(ctx context.Context) {
 	background.Thread() // to sign a large zone takes minutes
 	timer := time.NewTimer(lookEvery)
 	defer timer.Stop()
+	var before *zones.Snapshot // for which all was signed
+	var keys *map[string]*zone // by which
 	for {
+		look := false
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
 		case <-timer.C:
+			look = true
+			timer.Reset(lookEvery)
 			if !s.idle.Load() {
 				s.recent.expire(s.config.Now().Unix())
 			}
 		}
-		timer.Reset(lookEvery)
 		s.mu.Lock()
 		snapshot := s.snapshot
 		s.mu.Unlock()
 		if snapshot == nil || s.idle.Load() {
+			before = nil
 			continue
 		}
-		for apex, z := range *s.zones.Load() {
+		signed := s.zones.Load()
+		all := look || before == nil || before.Plan != snapshot.Plan || keys != signed
+		for apex, z := range *signed {
 			data, _ := snapshot.Plan.Zone([]byte(apex))
-			if z.keys != nil && data != nil && data.Zone != nil && data.Apex == apex {
-				s.counts.presigning.Store(true)
-				z.presign(ctx, snapshot.Plan, data)
-				s.counts.presigning.Store(false)
+			if z.keys == nil || data == nil || data.Zone == nil || data.Apex != apex {
+				continue
 			}
+			s.counts.presigning.Store(true)
+			if all {
+				z.presign(ctx, snapshot.Plan, data)
+				before = nil
+			}
+			wire.PresignComposed(snapshot, before, data, &ahead{z})
+			s.counts.presigning.Store(false)
 		}
+		before, keys = snapshot, signed
 	}
+}
+
+// ahead is a zone whose missing signatures are made before anybody asks, and kept as if somebody had.
+type ahead struct{ *zone }
+
+// Signatures is for wire.Signing.
+func (a *ahead) Signatures(owner []byte, set zones.RecordSet) (records []byte, count uint16) {
+	k := a.key(owner, set)
+	if records, count = a.find(k); count > 0 {
+		return records, count
+	}
+	made, ok := a.sign(owner, set, a.signer.config.Now())
+	if !ok {
+		return nil, 0
+	}
+	a.signer.counts.presigned.Add(1)
+	a.signer.recent.keep(k, made)
+	return made.records, made.count
 }
 
 // presign signs what the zone can answer, with what is signed already and not due yet.

@@ -189,8 +189,9 @@ func (s *Signer) Published(snapshot *zones.Snapshot) {
 	defer s.mu.Unlock()
 	same := s.snapshot != nil && s.snapshot.Plan == snapshot.Plan
 	s.snapshot = snapshot
-	if !same {
-		s.nudge() // a flip of health needs no signature that is not there
+	// A flip of health needs no signature that is not there, but over sets with several members.
+	if !same || snapshot.Plan.Composes() {
+		s.nudge()
 	}
 }
 

@@ -61,3 +61,16 @@ func (a *answer) presignName(plan *zones.Plan, o owner, m static.Match) {
 		sign(*set)
 	}
 }
+
+// PresignComposed asks for the signatures over the sets with several members that names of a zone are answered now, as far as the pools
+// have changed since an earlier snapshot of the same plan (nil: all).
+func PresignComposed(now, before *zones.Snapshot, zone *zones.ZoneData, s Signing) {
+	for owner, pool := range zone.SteeredNames {
+		if before != nil && before.Pools[pool] == now.Pools[pool] {
+			continue
+		}
+		for set := range now.Pools[pool].Composed {
+			s.Signatures(owner, *set)
+		}
+	}
+}
