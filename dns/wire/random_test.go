@@ -105,7 +105,7 @@ func comparable(m *dns.Msg) string {
 
 var randomTypes = []uint16{
 	dns.TypeA, dns.TypeA, dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeTXT, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeCNAME,
-	dns.TypeDS, dns.TypeANY, dns.TypeHTTPS, dns.TypeRRSIG, dns.TypeNone, dns.TypeOPT, dns.TypeNXNAME, dns.TypeAXFR, dns.TypeTKEY, 65280,
+	dns.TypeDS, dns.TypeANY, dns.TypeHTTPS, dns.TypeHTTPS, dns.TypeSRV, dns.TypeRRSIG, dns.TypeNone, dns.TypeOPT, dns.TypeNXNAME, dns.TypeAXFR, dns.TypeTKEY, 65280,
 }
 
 func randomQuery(rnd *rand.Rand, world *zones.World) (*dns.Msg, netip.Addr) {

@@ -361,6 +361,7 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 		case q.Qtype == dns.TypeANY && len(alias) > 0:
 			m.Answer = append(m.Answer, named(alias, name)...)
 			return 0
+		case pool != nil && pool.Plan.Pool.Kind == zones.Aliases: // also of a question for all types
 		case q.Qtype == dns.TypeANY && (pool != nil || len(records(z, source, dns.TypeANY)) > 0):
 			m.Answer = append(m.Answer, &dns.HINFO{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeHINFO, Class: dns.ClassINET, Ttl: 3600}, Cpu: "RFC8482"})
 			return 0
@@ -382,7 +383,8 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 				prefix, bits = client.Prefix(w.seed(source))
 				scope = max(scope, bits)
 			}
-			if option := pool.Choice(group, q.Qtype).Pick(random, prefix); option != nil {
+			choice := pool.Choice(group, q.Qtype).Part(prefix)
+			if option := choice.Pick(random, prefix); option != nil {
 				rrs, err := option.Set.RRs(name)
 				if err != nil {
 					panic(err)
@@ -392,6 +394,9 @@ func (w twin) fill(m *dns.Msg, z *zones.Zone, q dns.Question, do bool, client zo
 				if subnet != nil {
 					subnet.SourceScope = uint8(scope)
 				}
+				return 0
+			} else if choice.Brief {
+				m.Ns = soa(z, 5)
 				return 0
 			}
 		} else if rrs := records(z, source, q.Qtype); len(rrs) > 0 {
