@@ -38,11 +38,11 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 				return &next, first
 			}
 			res = res.refuse(fmt.Errorf("%w: %q was of index %d", ErrKey, cmd.Key, s.keys[i].Result.Index))
-			next.record(s.entry(cmd), res)
+			next.record(next.entry(cmd), res)
 			return &next, res
 		}
 	}
-	entry := s.entry(cmd)
+	entry := next.entry(cmd)
 	audit := true
 	switch {
 	case strings.TrimSpace(cmd.Reason) == "":
@@ -54,6 +54,14 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 		audit = !cmd.Keys.Times || res.Code != ""
 	case cmd.Kind == KindChallenge:
 		res = next.challenge(cmd, res)
+	case cmd.Kind == KindOverlay:
+		res = next.overlay(cmd, res)
+	case cmd.Kind == KindExpire:
+		res, audit = next.expire(res, &entry)
+	case cmd.Kind == KindLatch:
+		res, audit = next.latch(cmd, res, &entry)
+	case cmd.Kind == KindResume:
+		res = next.resume(cmd, res, &entry)
 	default:
 		res, audit = next.define(cmd, res, &entry)
 	}
@@ -79,6 +87,10 @@ func (s *State) entry(cmd Command) Entry {
 		e.Zone, e.Order = cmd.Keys.Zone, cmd.Keys.Order
 	case KindChallenge:
 		e.Order = orderOf(cmd.Challenges)
+	case KindOverlay:
+		e.Overlays = s.overlayChanges(cmd.Overlays)
+	case KindResume:
+		e.Pool = cmd.Resume.Pool
 	}
 	return e
 }
@@ -330,7 +342,7 @@ func (s *State) record(e Entry, res Result) {
 	history := append(slices.Clone(s.history), &e)
 	changes := 0
 	for i := len(history) - 1; i >= 0; i-- {
-		if changes += len(history[i].Changes); changes > maxChanges || len(history)-i > maxHistory {
+		if changes += history[i].size(); changes > maxChanges || len(history)-i > maxHistory {
 			history = slices.Clone(history[i+1:])
 			break
 		}

@@ -63,6 +63,9 @@ func Decode(data []byte) (*State, error) {
 			return bad("empty entry in the history")
 		}
 		times = append(times, &e.Time)
+		for i := range e.Overlays {
+			times = append(times, &e.Overlays[i].Expires)
+		}
 	}
 	for i := range w.Keys {
 		r := &w.Keys[i].Result

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -31,7 +33,22 @@ const (
 	KindSet    Kind = "set"    // switches controls of one panel, all or none
 	KindDefine Kind = "define" // replaces the definitions
 	KindKeys   Kind = "keys"   // sets the DNSSEC keys of one zone
+	// More kinds stand beside what they change: KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume.
 )
+
+var kinds = [...]Kind{KindSet, KindDefine, KindKeys, KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume}
+
+// VotersOnly reports whether commands of the kind are the voters' own: no other node may have one replicated.
+func (k Kind) VotersOnly() bool { return k == KindDefine || k == KindExpire || k == KindLatch }
+
+// kindList names every kind.
+func kindList() string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
 
 // A Command is what someone wants changed. The zero Command is refused.
 type Command struct {
@@ -52,6 +69,10 @@ type Command struct {
 
 	Keys       *NewKeys       `json:"keys,omitempty"`
 	Challenges []ChallengeSet `json:"challenges,omitempty"`
+
+	Overlays []OverlaySet `json:"overlays,omitempty"`
+	Latch    []Member     `json:"latch,omitempty"`
+	Resume   *Member      `json:"resume,omitempty"` // without an endpoint: all of the pool
 }
 
 // A Switch is one control's part of a set.
@@ -136,50 +157,73 @@ func (c Command) Check() error {
 			return bad("override: %w", err)
 		}
 	}
-	if c.Keys != nil && c.Kind != KindKeys {
-		return bad("%s carries keys", clip(string(c.Kind), maxName))
+	if !slices.Contains(kinds[:], c.Kind) {
+		return bad("unknown kind %q (have %s)", clip(string(c.Kind), maxName), kindList())
 	}
-	if c.Kind != KindChallenge && len(c.Challenges) > 0 {
-		return bad("%s carries challenges", clip(string(c.Kind), maxName))
+	for _, part := range []struct {
+		of    []Kind
+		what  string
+		there bool
+	}{
+		{[]Kind{KindSet}, "controls", c.Panel != "" || len(c.Switches) > 0},
+		{[]Kind{KindDefine}, "definitions", c.Definitions != nil},
+		{[]Kind{KindSet, KindDefine}, "overrides", len(c.Overrides) > 0},
+		{[]Kind{KindKeys}, "keys", c.Keys != nil},
+		{[]Kind{KindChallenge}, "challenges", len(c.Challenges) > 0},
+		{[]Kind{KindOverlay}, "overlays", len(c.Overlays) > 0},
+		{[]Kind{KindLatch}, "members to latch", len(c.Latch) > 0},
+		{[]Kind{KindResume}, "a pool to resume", c.Resume != nil},
+	} {
+		if part.there && !slices.Contains(part.of, c.Kind) {
+			return bad("%s carries %s", c.Kind, part.what)
+		}
 	}
+	var err error
 	switch c.Kind {
-	case KindChallenge:
-		if err := c.checkChallenges(); err != nil {
-			return bad("%w", err)
-		}
 	case KindSet:
-		if c.Definitions != nil {
-			return bad("set carries definitions")
-		}
-		if n := len(c.Switches); n == 0 || n > maxControls {
-			return bad("%d controls, want 1 to %d", n, maxControls)
-		}
-		if err := checkText(string(c.Panel), maxName); err != nil {
-			return bad("panel: %w", err)
-		}
-		seen := make(map[ControlID]bool)
-		for _, s := range c.Switches {
-			if err := checkText(string(s.Control), maxName); err != nil {
-				return bad("control: %w", err)
-			}
-			if seen[s.Control] {
-				return bad("control %q is listed twice", s.Control)
-			}
-			seen[s.Control] = true
-		}
+		err = c.checkSet()
 	case KindDefine:
-		if c.Definitions == nil || c.Panel != "" || len(c.Switches) > 0 {
-			return bad("define carries definitions and nothing else")
+		if c.Definitions == nil {
+			err = fmt.Errorf("define carries no definitions")
 		}
 	case KindKeys:
-		if c.Keys == nil || c.Definitions != nil || c.Panel != "" || len(c.Switches) > 0 || len(c.Overrides) > 0 {
-			return bad("keys carries the keys of a zone and nothing else")
+		if c.Keys == nil {
+			err = fmt.Errorf("keys carries no keys of a zone")
+		} else {
+			err = c.Keys.check()
 		}
-		if err := c.Keys.check(); err != nil {
-			return bad("%w", err)
+	case KindChallenge:
+		err = c.checkChallenges()
+	case KindOverlay:
+		err = c.checkOverlaySets()
+	case KindLatch:
+		err = c.checkMembers()
+	case KindResume:
+		err = c.checkResume()
+	}
+	if err != nil {
+		return bad("%w", err)
+	}
+	return nil
+}
+
+// checkSet reports what is wrong with the part of a command that is about controls.
+func (c *Command) checkSet() error {
+	if n := len(c.Switches); n == 0 || n > maxControls {
+		return fmt.Errorf("%d controls, want 1 to %d", n, maxControls)
+	}
+	if err := checkText(string(c.Panel), maxName); err != nil {
+		return fmt.Errorf("panel: %w", err)
+	}
+	seen := make(map[ControlID]bool)
+	for _, s := range c.Switches {
+		if err := checkText(string(s.Control), maxName); err != nil {
+			return fmt.Errorf("control: %w", err)
 		}
-	default:
-		return bad("unknown kind %q (have %s, %s, %s, %s)", clip(string(c.Kind), maxName), KindSet, KindDefine, KindKeys, KindChallenge)
+		if seen[s.Control] {
+			return fmt.Errorf("control %q is listed twice", s.Control)
+		}
+		seen[s.Control] = true
 	}
 	return nil
 }
@@ -212,7 +256,10 @@ func checkText(text string, limit int) error {
 }
 
 // sane reports whether a time, and one a wait period later, can be written as RFC 3339.
-func sane(t time.Time) bool { return 1 <= t.Year() && t.Year() <= 9000 }
+func sane(t time.Time) bool {
+	year := t.UTC().Year()
+	return 1 <= year && year <= 9000
+}
 
 // clip cuts text to at most limit bytes, between characters.
 func clip(text string, limit int) string {

@@ -1,4 +1,5 @@
-// Package control holds the replicated state of routing controls and of zone keys, and refuses unsafe changes.
+// Package control holds the replicated state that people switch by hand: routing controls, the manual states of endpoints, the
+// latches of pools. It holds zone keys and ACME challenges beside them, and refuses unsafe changes.
 //
 // A State is made from the one before by Apply, and from nothing else: safety rules are
 // decided inside Apply, so every voter that applies the same entries refuses the same
@@ -8,7 +9,7 @@
 // The package opens no socket or file and reads no clock: the leader stamps the command,
 // and the time of a state never goes back. Always holds: a command that names no override
 // breaks no safety rule that held before it; a refused command changes nothing but the
-// history; a change of definitions flips no control.
+// history; a change of definitions flips no control; no clock ends an overlay, only a command.
 package control
 
 import (

@@ -62,8 +62,8 @@ func (c *ChallengeSet) check() error {
 
 // checkChallenges reports what is wrong with the part of a command that is about challenges.
 func (c *Command) checkChallenges() error {
-	if n := len(c.Challenges); n == 0 || n > maxChallengeSets || c.Definitions != nil || c.Panel != "" || len(c.Switches) > 0 || len(c.Overrides) > 0 {
-		return fmt.Errorf("%d challenges, want 1 to %d and nothing else", n, maxChallengeSets)
+	if n := len(c.Challenges); n == 0 || n > maxChallengeSets {
+		return fmt.Errorf("%d challenges, want 1 to %d", n, maxChallengeSets)
 	}
 	for i := range c.Challenges {
 		if err := c.Challenges[i].check(); err != nil {

@@ -56,7 +56,7 @@ func TestZoneKeys(t *testing.T) {
 		{"keys beside switches", func() Command { c := set("a=off"); c.Keys = keys("d.=x@3").Keys; return c }(), ErrCommand,
 			"bad command: set carries keys", "b.=one@1 d.=two@3"},
 		{"an override, where there is no rule", func() Command { c := keys("d.=x@3"); c.Overrides = []string{"r"}; return c }(), ErrCommand,
-			"bad command: keys carries the keys of a zone and nothing else", "b.=one@1 d.=two@3"},
+			"bad command: keys carries overrides", "b.=one@1 d.=two@3"},
 		{"new times of none", func() Command { c := keys("e.=x@0"); c.Keys.Times = true; return c }(), ErrCommand,
 			`bad command: zone "e.": new times of no keys`, "b.=one@1 d.=two@3"},
 	} {

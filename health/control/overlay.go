@@ -18,6 +18,12 @@ const (
 	Drain     Manual = "drain"      // takes no new clients: answered before any that is down, never before one that is up
 )
 
+// KindOverlay sets the manual state of endpoints, all or none.
+const KindOverlay Kind = "overlay"
+
+// KindExpire takes away the overlays whose time is over by the time of the entry. Whoever leads the voters proposes it.
+const KindExpire Kind = "expire"
+
 var manuals = [...]Manual{Auto, ForceUp, ForceDown, Drain}
 
 // Manuals returns every manual state, Auto first. The caller owns the slice.
@@ -25,7 +31,9 @@ func Manuals() []Manual { return slices.Clone(manuals[:]) }
 
 // The limits of overlays.
 const (
-	maxOverlays = 1000 // in all
+	maxOverlays    = 1000 // in all
+	maxOverlaySets = 100  // of one command
+	minOverlayLife = time.Second
 )
 
 // An Overlay is the manual state of an endpoint, the same in every pool that has it. It stays in force past its expiry until
@@ -39,6 +47,14 @@ type Overlay struct {
 	Index    uint64    `json:"index"`
 	Actor    string    `json:"actor"`
 	Reason   string    `json:"reason"`
+}
+
+// An OverlaySet is one endpoint's part of a command. Setting a state that is there gives it another expiry.
+type OverlaySet struct {
+	Endpoint string        `json:"endpoint"`
+	State    Manual        `json:"state"`
+	For      time.Duration `json:"for_ns,omitempty"` // from the time of the entry, at least a second; 0: as Expires says
+	Expires  time.Time     `json:"expires,omitzero"` // zero: never
 }
 
 // Overdue reports whether the overlay should have ended by now: nobody could commit its end yet.
@@ -78,6 +94,128 @@ func (m Manual) check() error {
 		have = append(have, string(known))
 	}
 	return fmt.Errorf("unknown state %q (have %s)", clip(string(m), maxName), strings.Join(have, ", "))
+}
+
+// checkOverlaySets reports what is wrong with the part of a command that is about overlays.
+func (c *Command) checkOverlaySets() error {
+	if n := len(c.Overlays); n == 0 || n > maxOverlaySets {
+		return fmt.Errorf("%d endpoints, want 1 to %d", n, maxOverlaySets)
+	}
+	seen := make(map[string]bool)
+	for i := range c.Overlays {
+		o := &c.Overlays[i]
+		if err := o.check(); err != nil {
+			return fmt.Errorf("endpoint %q: %w", clip(o.Endpoint, maxName), err)
+		}
+		if seen[o.Endpoint] {
+			return fmt.Errorf("endpoint %q is listed twice", o.Endpoint)
+		}
+		seen[o.Endpoint] = true
+	}
+	return nil
+}
+
+func (o *OverlaySet) check() error {
+	if err := cmp.Or(checkName(o.Endpoint), o.State.check()); err != nil {
+		return err
+	}
+	expires := !o.Expires.IsZero()
+	switch {
+	case o.State == Auto && (o.For != 0 || expires):
+		return fmt.Errorf("%s takes an overlay away, so it can't expire", Auto)
+	case o.For != 0 && expires:
+		return fmt.Errorf("expires after %v and at %s, want one of them", o.For, o.Expires.UTC().Format(time.RFC3339))
+	case o.For != 0 && o.For < minOverlayLife:
+		return fmt.Errorf("for %v, want at least %v", o.For, minOverlayLife)
+	case expires && !sane(o.Expires):
+		return fmt.Errorf("expires at %v", o.Expires)
+	}
+	return nil
+}
+
+// until is when an overlay that is set at a time expires; zero: never.
+func (o *OverlaySet) until(now time.Time) time.Time {
+	if o.For == 0 {
+		return o.Expires.UTC().Round(0)
+	}
+	end := now.Add(o.For).Truncate(time.Second) // which is after now, for it is a second at least
+	if !sane(end) {
+		return now // so it is refused
+	}
+	return end
+}
+
+// overlay sets overlays in s, which is not shared yet, unless it refuses.
+func (s *State) overlay(cmd Command, res Result) Result {
+	all := slices.Clone(s.overlays)
+	var late, changed []string
+	for i := range cmd.Overlays {
+		set := &cmd.Overlays[i]
+		o := Overlay{set.Endpoint, set.State, set.until(s.Time), s.Time, s.Epoch, s.Index, cmd.Actor, cmd.Reason}
+		if o.Overdue(s.Time) {
+			late = append(late, fmt.Sprintf("endpoint %q: expires at %s, want a time after %s", o.Endpoint,
+				o.Expires.Format(time.RFC3339), s.Time.Format(time.RFC3339)))
+			continue
+		}
+		at, there := findOverlay(all, o.Endpoint)
+		switch {
+		case o.State == Auto && there:
+			all = slices.Delete(all, at, at+1)
+		case o.State == Auto:
+			continue
+		case !there:
+			all = slices.Insert(all, at, o)
+		case all[at].State != o.State:
+			all[at] = o
+		case all[at].Expires.Equal(o.Expires):
+			continue
+		default:
+			o.Changed = all[at].Changed
+			all[at] = o
+		}
+		changed = append(changed, o.Endpoint)
+	}
+	if len(late) > 0 {
+		slices.Sort(late)
+		return res.refuse(fmt.Errorf("%w: %s", ErrCommand, strings.Join(late, "; ")))
+	}
+	if err := checkOverlays(all); err != nil {
+		return res.refuse(fmt.Errorf("%w: %w", ErrCommand, err))
+	}
+	slices.Sort(changed)
+	s.overlays, res.Endpoints = all, changed
+	return res
+}
+
+// expire ends the overlays of s, which is not shared yet, that are overdue by the time of the entry. It reports whether any was.
+func (s *State) expire(res Result, entry *Entry) (Result, bool) {
+	var left []Overlay
+	for _, o := range s.overlays {
+		if !o.Overdue(s.Time) {
+			left = append(left, o)
+			continue
+		}
+		res.Endpoints = append(res.Endpoints, o.Endpoint)
+		entry.Overlays = append(entry.Overlays, OverlayChange{o.Endpoint, o.State, Auto, o.Expires})
+	}
+	if len(res.Endpoints) == 0 {
+		return res, false
+	}
+	s.overlays = left
+	return res, true
+}
+
+// overlayChanges says what a command wants of overlays, sorted by endpoint, whatever becomes of it.
+func (s *State) overlayChanges(sets []OverlaySet) (changes []OverlayChange) {
+	for i := range sets {
+		before := Auto
+		if o, ok := s.Overlay(sets[i].Endpoint); ok {
+			before = o.State
+		}
+		changes = append(changes, OverlayChange{sets[i].Endpoint, before, sets[i].State, sets[i].until(s.Time)})
+	}
+	slices.SortFunc(changes, func(a, b OverlayChange) int { return cmp.Compare(a.Endpoint, b.Endpoint) })
+	return changes
 }
 
 // checkOverlays refuses what Apply could not have made.

@@ -68,11 +68,103 @@ func drawCommand(t *rapid.T, at time.Time) Command {
 		cmd.Keys.Times = cmd.Keys.Expect > 0 && len(cmd.Keys.State) > 0 && rapid.Bool().Draw(t, "times")
 		return cmd
 	}
+	if rapid.IntRange(0, 1).Draw(t, "manual") == 0 {
+		return drawManual(t, cmd)
+	}
 	cmd.Kind = KindSet
 	for _, id := range rapid.Permutation(names).Draw(t, "controls")[:rapid.IntRange(1, 3).Draw(t, "n")] {
 		cmd.Switches = append(cmd.Switches, Switch{id, rapid.Bool().Draw(t, "on"), 0})
 	}
 	return cmd
+}
+
+// drawManual makes a command about overlays or latches, now and then one that is refused.
+func drawManual(t *rapid.T, cmd Command) Command {
+	endpoints := []string{"a", "b", "c"}
+	cmd.Kind = rapid.SampledFrom([]Kind{KindOverlay, KindOverlay, KindExpire, KindLatch, KindResume}).Draw(t, "kind")
+	switch cmd.Kind {
+	case KindOverlay:
+		for _, e := range rapid.Permutation(endpoints).Draw(t, "endpoints")[:rapid.IntRange(1, 3).Draw(t, "n")] {
+			set := OverlaySet{Endpoint: e, State: rapid.SampledFrom(Manuals()).Draw(t, "state")}
+			if set.State != Auto {
+				switch rapid.IntRange(0, 3).Draw(t, "life") {
+				case 0:
+					set.For = time.Duration(rapid.IntRange(1, 20).Draw(t, "for")) * time.Second
+				case 1:
+					set.Expires = cmd.Time.Add(time.Duration(rapid.IntRange(-1, 20).Draw(t, "expires")) * time.Second)
+				}
+			}
+			cmd.Overlays = append(cmd.Overlays, set)
+		}
+	case KindLatch:
+		for _, e := range rapid.Permutation(endpoints).Draw(t, "endpoints")[:rapid.IntRange(1, 3).Draw(t, "n")] {
+			cmd.Latch = append(cmd.Latch, Member{rapid.SampledFrom([]string{"p", "q"}).Draw(t, "pool"), e})
+		}
+	case KindResume:
+		cmd.Resume = &Member{rapid.SampledFrom([]string{"p", "q"}).Draw(t, "pool"), rapid.SampledFrom(append(endpoints, "")).Draw(t, "endpoint")}
+	}
+	return cmd
+}
+
+func manual(k Kind) bool {
+	return k == KindOverlay || k == KindExpire || k == KindLatch || k == KindResume
+}
+
+// A manualTwin is the slow and obvious twin of what a state holds of overlays and latches.
+type manualTwin struct {
+	overlays map[string]OverlaySet // by endpoint; Expires says when, For nothing
+	latches  map[Member]bool
+}
+
+// follow takes a command at a time. It reports whether the command may be applied.
+func (w manualTwin) follow(cmd Command, now time.Time) bool {
+	for _, set := range cmd.Overlays {
+		if !set.Expires.IsZero() && !set.Expires.After(now) {
+			return false
+		}
+	}
+	for _, set := range cmd.Overlays {
+		if set.For > 0 {
+			set.Expires, set.For = now.Add(set.For), 0
+		}
+		w.overlays[set.Endpoint] = set
+		if set.State == Auto {
+			delete(w.overlays, set.Endpoint)
+		}
+	}
+	for e, set := range w.overlays {
+		if cmd.Kind == KindExpire && !set.Expires.IsZero() && !set.Expires.After(now) {
+			delete(w.overlays, e)
+		}
+	}
+	for _, m := range cmd.Latch {
+		w.latches[m] = true
+	}
+	for m := range w.latches {
+		if r := cmd.Resume; r != nil && m.Pool == r.Pool && (r.Endpoint == "" || r.Endpoint == m.Endpoint) {
+			delete(w.latches, m)
+		}
+	}
+	return true
+}
+
+// compare reports how a state differs from the twin; empty: it does not.
+func (w manualTwin) compare(s *State) string {
+	all, latches := s.Overlays(), s.Latches()
+	if len(all) != len(w.overlays) || len(latches) != len(w.latches) {
+		return fmt.Sprintf("overlays %v and latches %v, want %v and %v", all, latches, w.overlays, w.latches)
+	}
+	for e, want := range w.overlays {
+		if o, ok := s.Overlay(e); !ok || o.State != want.State || !o.Expires.Equal(want.Expires) {
+			return fmt.Sprintf("overlay %+v of %q, want %+v", o, e, want)
+		}
+	}
+	for m := range w.latches {
+		if !s.Latched(m.Pool, m.Endpoint) {
+			return fmt.Sprintf("%v is not latched", m)
+		}
+	}
+	return ""
 }
 
 // holds is the slow and obvious twin of rule.holds.
@@ -104,6 +196,7 @@ func TestNoCommandBreaksARule(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := New(1)
 		replica := New(1)
+		twin := manualTwin{make(map[string]OverlaySet), make(map[Member]bool)}
 		at := epoch
 		for range rapid.IntRange(1, 25).Draw(t, "length") {
 			at = at.Add(time.Duration(rapid.IntRange(-3, 8).Draw(t, "later")) * time.Second)
@@ -123,6 +216,12 @@ func TestNoCommandBreaksARule(t *testing.T) {
 			set := res.Err() == nil && !res.Repeat && cmd.Kind == KindKeys
 			if before, after := showKeys(before), showKeys(s); before != after != set {
 				t.Fatalf("%+v: %+v, and keys %q became %q", cmd, res, before, after)
+			}
+			if manual(cmd.Kind) && res.Code != "reason" && res.Code != "key" && !res.Repeat && twin.follow(cmd, s.Time) != (res.Err() == nil) {
+				t.Fatalf("%+v at %v: %v", cmd, s.Time, res.Err())
+			}
+			if differs := twin.compare(s); differs != "" {
+				t.Fatalf("after %+v: %s", cmd, differs)
 			}
 			if s.Time.Before(before.Time) || s.Index <= before.Index {
 				t.Fatalf("state went back: %v %d after %v %d", s.Time, s.Index, before.Time, before.Index)
@@ -188,7 +287,7 @@ func kept(t *rapid.T, before, after *State) {
 func FuzzDecodeCommand(f *testing.F) {
 	via := set("a=off")
 	via.Via = "use1"
-	for _, cmd := range []Command{set("a=off b=on@3 !r"), via, keys("example.com.=x@7"), define(abc(Rule{Name: "r", Assert: Any}))} {
+	for _, cmd := range []Command{set("a=off b=on@3 !r"), via, keys("example.com.=x@7"), overlays("euw1=drain/1h aps1=auto"), expire, latch("api/euw1"), resume("api"), define(abc(Rule{Name: "r", Assert: Any}))} {
 		data, err := cmd.Encode()
 		if err != nil {
 			f.Fatal(err)
@@ -228,6 +327,10 @@ func FuzzDecodeState(f *testing.F) {
 	s, _ = s.Apply(3, set("b=off"))
 	s, _ = s.Apply(4, keys("example.com.=x@0"))
 	f.Add(s.Encode())
+	s, _ = s.Apply(5, overlays("euw1=drain/1h aps1=force_up"))
+	s, _ = s.Apply(6, latch("api/euw1 www/use1"))
+	s, _ = s.Apply(7, resume("api"))
+	f.Add(s.Encode())
 	f.Add([]byte(`{"version":1,"time":"9999-12-31T23:59:59-23:00"}`))
 	f.Add([]byte(`{"version":1,"history":[null]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -242,6 +345,11 @@ func FuzzDecodeState(f *testing.F) {
 		if s.Index < 1<<63 {
 			next, _ := s.Apply(s.Index+1, set("a=off b=on"))
 			next.Violations()
+			for _, cmd := range []Command{overlays("euw1=drain/1h use1=auto"), expire, latch("api/euw1"), resume("api")} {
+				if next.Index < 1<<63 {
+					next, _ = next.Apply(next.Index+1, cmd)
+				}
+			}
 			if _, err := Decode(next.Encode()); err != nil {
 				t.Errorf("state after %q: %v", data, err)
 			}
@@ -255,6 +363,15 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no version", `{}`, `control state: version 0 (have 1)`},
 		{"control that is not defined", `{"version":1,"controls":[{"name":"a","version":1}]}`, `control state: 1 controls, 0 defined`},
 		{"time that can't be written", `{"version":1,"time":"9999-12-31T23:59:59-23:00"}`, `control state: time 10000-01-01 22:59:59 +0000 UTC`},
+		{"overlay of nothing", `{"version":1,"overlays":[{"state":"drain"}]}`, `control state: endpoint "": a name has 1 to 100 bytes, not 0`},
+		{"overlay that is none", `{"version":1,"overlays":[{"endpoint":"a","state":"auto"}]}`, `control state: endpoint "a": overlay of state "auto"`},
+		{"overlay of a state of tomorrow", `{"version":1,"overlays":[{"endpoint":"a","state":"half"}]}`, `control state: endpoint "a": unknown state "half" (have auto, force_up, force_down, drain)`},
+		{"overlays out of order", `{"version":1,"overlays":[{"endpoint":"b","state":"drain"},{"endpoint":"a","state":"drain"}]}`, `control state: overlay of endpoint "a" out of order`},
+		{"expiry that can't be written", `{"version":1,"overlays":[{"endpoint":"a","state":"drain","expires":"9999-12-31T23:59:59-23:00"}]}`, `control state: time 10000-01-01 22:59:59 +0000 UTC`},
+		{"expiry in the history that can't be written", `{"version":1,"history":[{"overlays":[{"expires":"9999-12-31T23:59:59-23:00"}]}]}`, `control state: time 10000-01-01 22:59:59 +0000 UTC`},
+		{"latch since a time that can't be written", `{"version":1,"latches":[{"pool":"p","endpoint":"a","since":"9999-12-31T23:59:59-23:00"}]}`, `control state: time 10000-01-01 22:59:59 +0000 UTC`},
+		{"latch of nothing", `{"version":1,"latches":[{"pool":"p"}]}`, `control state: latch: endpoint "" of pool "p": a name has 1 to 100 bytes, not 0`},
+		{"latch twice", `{"version":1,"latches":[{"pool":"p","endpoint":"a"},{"pool":"p","endpoint":"a"}]}`, `control state: latch of endpoint "a" in pool "p" out of order`},
 		{"hole in the history", `{"version":1,"history":[null]}`, `control state: empty entry in the history`},
 	} {
 		if _, err := Decode([]byte(tt.data)); err == nil || err.Error() != tt.want {
@@ -274,7 +391,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"passed on by a node", `{"version":1,"kind":"set","actor":"a","via":"use1","switches":[{"control":"a"}]}`, ``},
 		{"line break in the node's name", `{"version":1,"kind":"set","actor":"a","via":"x\ny","switches":[{"control":"a"}]}`, `bad command: via: control character '\n'`},
 		{"a node's name that is too long", `{"version":1,"kind":"set","actor":"a","via":"` + strings.Repeat("v", maxName+1) + `","switches":[{"control":"a"}]}`, `bad command: via: 101 bytes, at most 100`},
-		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define, keys, challenge)`},
+		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define, keys, challenge, overlay, expire, latch, resume)`},
 	} {
 		got := ""
 		if _, err := DecodeCommand([]byte(tt.data)); err != nil {

@@ -19,7 +19,7 @@ var (
 	ErrDefinitions    = errors.New("bad definitions")           //
 	ErrKeys           = errors.New("bad keys")                  // too many, or none where some must be
 	ErrCommand        = errors.New("bad command")               // it does not decode, or exceeds a limit
-	ErrNotVoter       = errors.New("for voters only")           // definitions are theirs to change
+	ErrNotVoter       = errors.New("for voters only")           // see Kind.VotersOnly
 	ErrRefused        = errors.New("refused")                   // by a voter of another version, with a code unknown here
 )
 
@@ -57,14 +57,15 @@ type Violation struct {
 
 // A Result is the outcome of a command. The zero Result is of no command. It survives JSON: Err is the same on both sides.
 type Result struct {
-	Epoch   uint64      `json:"epoch"`
-	Index   uint64      `json:"index"` // of the entry
-	Time    time.Time   `json:"time"`
-	Code    Code        `json:"code,omitempty"`
-	Text    string      `json:"text,omitempty"`    // what Err says after its sentinel
-	Rules   []Violation `json:"rules,omitempty"`   // refused: by which; else those overridden or still broken. At most 32
-	Changed []ControlID `json:"changed,omitempty"` // the controls that flipped, sorted
-	Repeat  bool        `json:"repeat,omitempty"`  // the idempotency key was seen before: this is the first result
+	Epoch     uint64      `json:"epoch"`
+	Index     uint64      `json:"index"` // of the entry
+	Time      time.Time   `json:"time"`
+	Code      Code        `json:"code,omitempty"`
+	Text      string      `json:"text,omitempty"`      // what Err says after its sentinel
+	Rules     []Violation `json:"rules,omitempty"`     // refused: by which; else those overridden or still broken. At most 32
+	Changed   []ControlID `json:"changed,omitempty"`   // the controls that flipped, sorted
+	Endpoints []string    `json:"endpoints,omitempty"` // whose overlays or latches changed, sorted
+	Repeat    bool        `json:"repeat,omitempty"`    // the idempotency key was seen before: this is the first result
 }
 
 // Err is nil for a command that was applied; else it wraps one of the sentinels of this package.

@@ -50,21 +50,24 @@ type Control struct {
 
 // An Entry is a line of the audit log. It is immutable.
 type Entry struct {
-	Epoch     uint64        `json:"epoch"`
-	Index     uint64        `json:"index"`
-	Time      time.Time     `json:"time"`
-	Kind      Kind          `json:"kind"`
-	Panel     PanelID       `json:"panel,omitempty"`
-	Zone      string        `json:"zone,omitempty"`  // whose keys
-	Order     string        `json:"order,omitempty"` // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
-	Actor     string        `json:"actor"`           // as the command claims
-	Via       health.NodeID `json:"via,omitempty"`   // the node that took the command in
-	Reason    string        `json:"reason"`
-	Changes   []Change      `json:"changes,omitempty"`   // of every control the command named; one that is unknown counts as on
-	Rules     []string      `json:"rules,omitempty"`     // that refused, were overridden or stay broken
-	Overrides []string      `json:"overrides,omitempty"` // as the command gave them
-	Refused   Code          `json:"refused,omitempty"`   // empty: applied
-	Text      string        `json:"text,omitempty"`
+	Epoch     uint64          `json:"epoch"`
+	Index     uint64          `json:"index"`
+	Time      time.Time       `json:"time"`
+	Kind      Kind            `json:"kind"`
+	Panel     PanelID         `json:"panel,omitempty"`
+	Pool      string          `json:"pool,omitempty"`  // that was to be resumed
+	Zone      string          `json:"zone,omitempty"`  // whose keys
+	Order     string          `json:"order,omitempty"` // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
+	Actor     string          `json:"actor"`           // as the command claims
+	Via       health.NodeID   `json:"via,omitempty"`   // the node that took the command in
+	Reason    string          `json:"reason"`
+	Changes   []Change        `json:"changes,omitempty"`   // of every control the command named; one that is unknown counts as on
+	Overlays  []OverlayChange `json:"overlays,omitempty"`  // of every endpoint the command named, or that expired
+	Latches   []LatchChange   `json:"latches,omitempty"`   // of members that were not latched before, or were and are resumed
+	Rules     []string        `json:"rules,omitempty"`     // that refused, were overridden or stay broken
+	Overrides []string        `json:"overrides,omitempty"` // as the command gave them
+	Refused   Code            `json:"refused,omitempty"`   // empty: applied
+	Text      string          `json:"text,omitempty"`
 }
 
 // A Change is what a command did, or would have done, to one control.
@@ -73,6 +76,24 @@ type Change struct {
 	Before  bool      `json:"before"`
 	After   bool      `json:"after"`
 }
+
+// An OverlayChange is what a command did, or would have done, to the manual state of one endpoint.
+type OverlayChange struct {
+	Endpoint string    `json:"endpoint"`
+	Before   Manual    `json:"before"`
+	After    Manual    `json:"after"`
+	Expires  time.Time `json:"expires,omitzero"` // of the state after; of an overlay that expired, its own
+}
+
+// A LatchChange is what a command did, or would have done, to the latch of one member of a pool.
+type LatchChange struct {
+	Member
+	Before bool `json:"before"`
+	After  bool `json:"after"`
+}
+
+// size is how many changes the entry lists.
+func (e *Entry) size() int { return len(e.Changes) + len(e.Overlays) + len(e.Latches) }
 
 // keyed is the first result of an idempotency key.
 type keyed struct {
