@@ -83,6 +83,20 @@ func TestOnlyVotersDefine(t *testing.T) {
 			}
 		})
 	}
+	for _, own := range []control.Command{
+		{Kind: control.KindExpire, Actor: "node o1", Reason: "its time is over"},
+		{Kind: control.KindLatch, Actor: "node o1", Reason: "failed away from", Latch: []control.Member{{Pool: "api", Endpoint: "euw1"}}},
+	} {
+		if answer := c.pass(t, first, c.authority.node("o1", "dns"), own); !errors.Is(answer.Result.Err(), control.ErrNotVoter) {
+			t.Errorf("%s by a node that is no voter: %+v, want %v", own.Kind, answer, control.ErrNotVoter)
+		}
+		if answer := c.pass(t, first, c.authority.node("v3", "voter"), own); answer.Why != "" || answer.Result.Err() != nil {
+			t.Errorf("%s by a voter: %+v, want it applied", own.Kind, answer)
+		}
+	}
+	if !leader.State().Latched("api", "euw1") {
+		t.Error("the latch of a voter is not there")
+	}
 	if n := len(leader.State().Controls()); n != 3 {
 		t.Errorf("%d controls, want the 3 of the voter", n)
 	}

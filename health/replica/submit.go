@@ -266,15 +266,15 @@ func (r *Replica) serveSubmit(conn net.Conn, id health.NodeID, voter bool) {
 	writeJSON(conn, frameReply, answer, handshakeWithin)
 }
 
-// decide answers for a command of a peer. Voters define what the controls are, and say who gave them a command;
-// any other node speaks for itself only.
+// decide answers for a command of a peer. Some commands are the voters' own, and voters say who gave them a command; any
+// other node speaks for itself only.
 func (r *Replica) decide(f forwarded, id health.NodeID, voter bool) reply {
 	cmd, err := control.DecodeCommand(f.Command)
 	if err != nil {
 		return reply{Result: control.Refuse(err)}
 	}
 	if !r.votes(id, voter) {
-		if cmd.Kind == control.KindDefine {
+		if cmd.Kind.VotersOnly() {
 			r.metrics.turnedAway("role")
 			return reply{Result: control.Refuse(fmt.Errorf("%w: %s by node %q", control.ErrNotVoter, cmd.Kind, id))}
 		}
