@@ -210,6 +210,8 @@ const (
 	EventHeld      EventKind = "held"      // a status is held for want of fresh vantages, or no longer
 	EventRung      EventKind = "rung"      // a pool answers from another rung of its ladder
 	EventControl   EventKind = "control"   // a routing control changed
+	EventEndpoint  EventKind = "endpoint"  // a person set an endpoint by hand, or that expired
+	EventLatch     EventKind = "latch"     // a member of a pool waits to be resumed by a person, or was resumed
 	EventConfig    EventKind = "config"    // a configuration was taken or refused
 	EventMember    EventKind = "member"    // a node joined or was lost
 	EventDropped   EventKind = "dropped"   // a message was refused

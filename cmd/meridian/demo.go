@@ -97,7 +97,7 @@ func (c demoRun) Run() error {
 func tell(events []health.Event) {
 	for _, e := range events {
 		switch e.Kind {
-		case health.EventStatus, health.EventControl, health.EventRung, health.EventHeld, health.EventConfig:
+		case health.EventStatus, health.EventControl, health.EventEndpoint, health.EventLatch, health.EventRung, health.EventHeld, health.EventConfig:
 			fmt.Printf("%s %s %s: %s\n", e.Time.Format("15:04:05.000"), e.Kind, e.Subject, e.Text)
 		}
 	}

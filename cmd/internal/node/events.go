@@ -68,6 +68,8 @@ func (n *Node) Controls(s *control.State, now time.Time) {
 			n.event(health.EventKeys, k.Zone, fmt.Sprintf("%s (by %s)", k.Reason, k.Actor))
 		}
 	}
+	n.noteOverlays(s)
+	n.noteLatches(s)
 	n.noteChallenges(s)
 	n.control, n.unsaved = s, true
 	n.stale, n.urgent, n.viewChanged = true, true, true
