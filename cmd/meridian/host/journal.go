@@ -50,6 +50,8 @@ var eventLines = map[health.EventKind]struct {
 	health.EventHeld:      {slog.LevelWarn, "check held or no longer held", "check"},
 	health.EventRung:      {slog.LevelWarn, "pool changed its rung", "pool"},
 	health.EventControl:   {slog.LevelWarn, "control switched", "control"},
+	health.EventEndpoint:  {slog.LevelWarn, "endpoint set by hand", "endpoint"},
+	health.EventLatch:     {slog.LevelWarn, "member latched or resumed", "pool"},
 	health.EventConfig:    {slog.LevelInfo, "configuration", "what"},
 	health.EventMember:    {slog.LevelInfo, "member", "peer"},
 	health.EventDropped:   {slog.LevelWarn, "message refused", "reason"},
