@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
@@ -74,6 +75,9 @@ type stateCollector struct {
 	index    *prometheus.Desc
 	verdicts *prometheus.Desc
 	ends     *prometheus.Desc
+	overlays *prometheus.Desc
+	overdue  *prometheus.Desc
+	latches  *prometheus.Desc
 }
 
 func newStateCollector(h *Host) *stateCollector {
@@ -88,13 +92,16 @@ func newStateCollector(h *Host) *stateCollector {
 		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 held back, 2 unknown, 3 drain, 4 open, 5 last resort, 6 nodata.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
 		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
+		overlays: desc("endpoint_overlays", "Endpoints that are set by hand, by the manual state.", "state"),
+		overdue:  desc("endpoint_overlays_overdue", "Endpoints that are set by hand past the expiry of that: the voters have not ended it yet."),
+		latches:  desc("pool_latches", "Members of pools that are passed over until a person resumes them."),
 		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.ends} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.ends, c.overlays, c.overdue, c.latches} {
 		ch <- d
 	}
 }
@@ -131,6 +138,19 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	if v.Control != nil {
 		gauge(c.index, float64(v.Control.Index))
 	}
+	overlays := make(map[control.Manual]int)
+	overdue, now := 0, time.Now()
+	for _, o := range v.Control.Overlays() {
+		overlays[o.State]++
+		if o.Overdue(now) {
+			overdue++
+		}
+	}
+	for _, state := range control.Manuals()[1:] {
+		gauge(c.overlays, float64(overlays[state]), string(state))
+	}
+	gauge(c.overdue, float64(overdue))
+	gauge(c.latches, float64(len(v.Control.Latches())))
 	for reason, n := range v.Dropped {
 		ch <- prometheus.MustNewConstMetric(c.verdicts, prometheus.CounterValue, float64(n), reason)
 	}
