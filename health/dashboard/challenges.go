@@ -3,12 +3,8 @@ package dashboard
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -54,35 +50,24 @@ func (s *Server) readChallenge(r *http.Request) (control.Command, *problem) {
 		Reason string  `json:"reason"`
 		Actor  string  `json:"actor"`
 	}
-	data, err := io.ReadAll(r.Body)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return control.Command{}, &problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", tooLarge.Limit)}
-	} else if err != nil {
-		return control.Command{}, &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("the body does not arrive: %v", err)}
-	}
-	wrong := strictFields(data, challengeFields)
-	if err := json.Unmarshal(data, &body); err != nil {
-		wrong = append(wrong, "the body does not decode: "+strings.TrimPrefix(err.Error(), "json: "))
+	wrong, bad := readBody(r, challengeFields, &body)
+	if bad != nil {
+		return control.Command{}, bad
 	}
 	name := dns.CanonicalName(body.Name)
 	if why := s.unfitChallenge(name); why != "" {
-		wrong = append(wrong, "name: "+why)
+		wrong.add("name: %s", why)
 	}
-	for field, text := range map[string]string{"reason": body.Reason, "actor": body.Actor} {
-		if strings.TrimSpace(text) == "" {
-			wrong = append(wrong, field+": missing")
-		}
-	}
+	wrong.missing(map[string]string{"reason": body.Reason, "actor": body.Actor})
 	if body.Value == "" && !body.Clear {
-		wrong = append(wrong, "value: missing")
+		wrong.add("value: missing")
 	}
 	life := time.Duration(cmp.Or(body.Life, challengeDefault.Seconds()) * float64(time.Second))
 	if body.Life < 0 || life < time.Second || life > challengeMost {
-		wrong = append(wrong, fmt.Sprintf("life_seconds: %v, want 1 to %v", body.Life, challengeMost.Seconds()))
+		wrong.add("life_seconds: %v, want 1 to %v", body.Life, challengeMost.Seconds())
 	}
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		return control.Command{}, &problem{Status: http.StatusBadRequest, Detail: strings.Join(wrong, "; ")}
+	if bad := wrong.problem(); bad != nil {
+		return control.Command{}, bad
 	}
 	set := control.ChallengeSet{Name: name, Value: body.Value, Clear: body.Clear}
 	if !body.Clear {

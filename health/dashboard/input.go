@@ -103,27 +103,18 @@ func readCommand(r *http.Request) (control.Command, *problem) {
 		Key      string                     `json:"key"`
 		Expect   map[string]uint64          `json:"expect"`
 	}
-	data, err := io.ReadAll(r.Body)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return control.Command{}, &problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", tooLarge.Limit)}
-	} else if err != nil {
-		return control.Command{}, &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("the body does not arrive: %v", err)}
+	wrong, bad := readBody(r, commandFields, &body)
+	if bad != nil {
+		return control.Command{}, bad
 	}
-	wrong := strictFields(data, commandFields)
-	if err := json.Unmarshal(data, &body); err != nil {
-		wrong = append(wrong, "the body does not decode: "+strings.TrimPrefix(err.Error(), "json: "))
-	} else {
+	if wrong.decoded {
 		if len(body.Set) == 0 {
-			wrong = append(wrong, "set: no control is named")
+			wrong.add("set: no control is named")
 		}
-		for name, text := range map[string]string{"reason": body.Reason, "actor": body.Actor} {
-			if strings.TrimSpace(text) == "" {
-				wrong = append(wrong, name+": missing")
-			}
-		}
+		wrong.missing(map[string]string{"reason": body.Reason, "actor": body.Actor})
 		for name := range body.Expect {
 			if body.Set[name] == nil {
-				wrong = append(wrong, fmt.Sprintf("expect: control %q is not set", name))
+				wrong.add("expect: control %q is not set", name)
 			}
 		}
 	}
@@ -131,16 +122,57 @@ func readCommand(r *http.Request) (control.Command, *problem) {
 	for name, position := range body.Set {
 		on := string(position) == `"on"`
 		if !on && string(position) != `"off"` {
-			wrong = append(wrong, fmt.Sprintf("set: control %q: want \"on\" or \"off\", not %s", name, position))
+			wrong.add("set: control %q: want \"on\" or \"off\", not %s", name, position)
 		}
 		cmd.Switches = append(cmd.Switches, control.Switch{Control: control.ControlID(name), On: on, Version: body.Expect[name]})
 	}
 	slices.SortFunc(cmd.Switches, func(a, b control.Switch) int { return cmp.Compare(a.Control, b.Control) })
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		return control.Command{}, &problem{Status: http.StatusBadRequest, Detail: strings.Join(wrong, "; ")}
+	return cmd, wrong.problem()
+}
+
+// The mistakes of a body, and whether it could be decoded at all.
+type mistakes struct {
+	texts   []string
+	decoded bool
+}
+
+func (m *mistakes) add(format string, args ...any) {
+	m.texts = append(m.texts, fmt.Sprintf(format, args...))
+}
+
+// missing adds the fields, of which the texts are given, that say nothing.
+func (m *mistakes) missing(texts map[string]string) {
+	for name, text := range texts {
+		if strings.TrimSpace(text) == "" {
+			m.add("%s: missing", name)
+		}
 	}
-	return cmd, nil
+}
+
+// problem says all mistakes at once; nil: there are none.
+func (m *mistakes) problem() *problem {
+	if len(m.texts) == 0 {
+		return nil
+	}
+	slices.Sort(m.texts)
+	return &problem{Status: http.StatusBadRequest, Detail: strings.Join(m.texts, "; ")}
+}
+
+// readBody reads the body of a request, an object of known fields. The problem is that of a body that does not arrive.
+func readBody(r *http.Request, fields []string, into any) (wrong mistakes, bad *problem) {
+	data, err := io.ReadAll(r.Body)
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return wrong, &problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", tooLarge.Limit)}
+	} else if err != nil {
+		return wrong, &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("the body does not arrive: %v", err)}
+	}
+	wrong.texts = strictFields(data, fields)
+	if err := json.Unmarshal(data, into); err != nil {
+		wrong.add("the body does not decode: %s", strings.TrimPrefix(err.Error(), "json: "))
+	} else {
+		wrong.decoded = true
+	}
+	return wrong, nil
 }
 
 // strictFields returns what encoding/json lets pass in an object: fields that are unknown, spelled in another case, or

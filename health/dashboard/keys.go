@@ -5,11 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -91,25 +87,12 @@ func (s *Server) postKeys(w http.ResponseWriter, r *http.Request) {
 
 // readOrder reads the body of an order. It reports every mistake at once.
 func readOrder(r *http.Request) (order KeyOrder, bad *problem) {
-	data, err := io.ReadAll(r.Body)
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return order, &problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("the body exceeds %d bytes", tooLarge.Limit)}
-	} else if err != nil {
-		return order, &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("the body does not arrive: %v", err)}
+	wrong, bad := readBody(r, orderFields, &order)
+	if bad != nil {
+		return order, bad
 	}
-	wrong := strictFields(data, orderFields)
-	if err := json.Unmarshal(data, &order); err != nil {
-		wrong = append(wrong, "the body does not decode: "+strings.TrimPrefix(err.Error(), "json: "))
-	} else {
-		for name, text := range map[string]string{"zone": order.Zone, "do": order.Do, "actor": order.Actor, "reason": order.Reason} {
-			if strings.TrimSpace(text) == "" {
-				wrong = append(wrong, name+": missing")
-			}
-		}
+	if wrong.decoded {
+		wrong.missing(map[string]string{"zone": order.Zone, "do": order.Do, "actor": order.Actor, "reason": order.Reason})
 	}
-	if len(wrong) > 0 {
-		slices.Sort(wrong)
-		return order, &problem{Status: http.StatusBadRequest, Detail: strings.Join(wrong, "; ")}
-	}
-	return order, nil
+	return order, wrong.problem()
 }
