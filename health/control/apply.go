@@ -90,7 +90,7 @@ func (s *State) entry(cmd Command) Entry {
 	case KindOverlay:
 		e.Overlays = s.overlayChanges(cmd.Overlays)
 	case KindResume:
-		e.Pool = cmd.Resume.Pool
+		e.Pool, e.Endpoint = cmd.Resume.Pool, cmd.Resume.Endpoint
 	}
 	return e
 }

@@ -47,8 +47,8 @@ func TestLatches(t *testing.T) {
 		{"two pools", latch("www/euw1 api/use1 api/euw1"), "[euw1 use1]", "api/euw1 api/use1 www/euw1", "latch [{{api euw1} false true} {{api use1} false true} {{www euw1} false true}]"},
 		{"latched already", latch("api/euw1"), "[]", "api/euw1 api/use1 www/euw1", ""},
 		{"only what is new is written down", latch("api/euw1 api/gru1"), "[gru1]", "api/euw1 api/gru1 api/use1 www/euw1", "latch [{{api gru1} false true}]"},
-		{"one member", resume("api/euw1"), "[euw1]", "api/gru1 api/use1 www/euw1", "resume api [{{api euw1} true false}]"},
-		{"one that is not latched", resume("api/euw1"), "[]", "api/gru1 api/use1 www/euw1", "resume api []"},
+		{"one member", resume("api/euw1"), "[euw1]", "api/gru1 api/use1 www/euw1", "resume api euw1 [{{api euw1} true false}]"},
+		{"one that is not latched", resume("api/euw1"), "[]", "api/gru1 api/use1 www/euw1", "resume api euw1 []"},
 		{"a whole pool", resume("api"), "[gru1 use1]", "www/euw1", "resume api [{{api gru1} true false} {{api use1} true false}]"},
 		{"a pool that has none", resume("api"), "[]", "www/euw1", "resume api []"},
 		{"failed away from again", latch("api/use1"), "[use1]", "api/use1 www/euw1", "latch [{{api use1} false true}]"},
@@ -66,7 +66,7 @@ func TestLatches(t *testing.T) {
 		audit := ""
 		if h := s.History(); len(h) > lines {
 			e := h[len(h)-1]
-			audit = strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Pool, " ", e.Latches)), " ")
+			audit = strings.Join(strings.Fields(fmt.Sprint(e.Kind, " ", e.Pool, " ", e.Endpoint, " ", e.Latches)), " ")
 		}
 		if audit != step.audit {
 			t.Errorf("%s: audited as %q, want %q", step.name, audit, step.audit)

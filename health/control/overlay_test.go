@@ -201,6 +201,9 @@ func TestOverlayKey(t *testing.T) {
 	cmd := overlays("euw1=drain/1h")
 	cmd.Key, cmd.Time = "k", epoch.Add(time.Second-1)
 	s := must(t, New(1), cmd) // to the second, as people read it
+	if !s.Used("k") || s.Used("l") || s.Used("") || (*State)(nil).Used("k") {
+		t.Errorf("Used(k, l, empty) = %v %v %v, want the first only, and of no state none", s.Used("k"), s.Used("l"), s.Used(""))
+	}
 	cmd.Time, cmd.Via = epoch.Add(time.Minute), "use1"
 	s, res := s.Apply(2, cmd)
 	if !res.Repeat || fmt.Sprint(res.Endpoints) != "[euw1]" || showOverlays(s) != "euw1=drain/1h0m0s" {

@@ -55,11 +55,12 @@ type Entry struct {
 	Time      time.Time       `json:"time"`
 	Kind      Kind            `json:"kind"`
 	Panel     PanelID         `json:"panel,omitempty"`
-	Pool      string          `json:"pool,omitempty"`  // that was to be resumed
-	Zone      string          `json:"zone,omitempty"`  // whose keys
-	Order     string          `json:"order,omitempty"` // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
-	Actor     string          `json:"actor"`           // as the command claims
-	Via       health.NodeID   `json:"via,omitempty"`   // the node that took the command in
+	Pool      string          `json:"pool,omitempty"`     // that was to be resumed
+	Endpoint  string          `json:"endpoint,omitempty"` // of that pool; empty: all
+	Zone      string          `json:"zone,omitempty"`     // whose keys
+	Order     string          `json:"order,omitempty"`    // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
+	Actor     string          `json:"actor"`              // as the command claims
+	Via       health.NodeID   `json:"via,omitempty"`      // the node that took the command in
 	Reason    string          `json:"reason"`
 	Changes   []Change        `json:"changes,omitempty"`   // of every control the command named; one that is unknown counts as on
 	Overlays  []OverlayChange `json:"overlays,omitempty"`  // of every endpoint the command named, or that expired
@@ -150,6 +151,11 @@ func (s *State) History() []*Entry {
 		return nil
 	}
 	return slices.Clone(s.history)
+}
+
+// Used reports whether an idempotency key stands for a command already; the empty one never does.
+func (s *State) Used(key string) bool {
+	return s != nil && key != "" && slices.ContainsFunc(s.keys, func(k keyed) bool { return k.Key == key })
 }
 
 // Definitions returns what the controls are defined by, sorted by name; nobody may change it.
