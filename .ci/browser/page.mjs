@@ -2,7 +2,7 @@
 //
 //   node page.mjs http://127.0.0.1:8053 [directory for pictures]
 //
-// It leaves every control as it found it. Exit 1 with one line per mistake.
+// It leaves every control and every endpoint as it found it. Exit 1 with one line per mistake.
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -76,6 +76,18 @@ try {
     if (await isOn(page, name) !== before.get(name)) await toggle(page, name, before.get(name));
   }
 
+  // What is set by hand is shown beside what is measured, wherever the endpoint is.
+  const member = page.locator("#pools [data-member]").first(), endpoint = await member.getAttribute("data-member");
+  await setByHand(endpoint, "drain");
+  await member.filter({ hasText: "drained by hand" }).waitFor();
+  check((await member.textContent()).includes("up"), `what is measured of ${endpoint} is not shown beside what it is set to`);
+  await page.locator(".matrix .hand").first().waitFor();
+  await page.locator("#banner").filter({ hasText: `${endpoint} is drained` }).waitFor();
+  await page.locator('#events [data-kind="endpoint"]').filter({ hasText: "measured up" }).first().waitFor();
+  await picture(page, "by-hand");
+  await setByHand(endpoint, "auto");
+  await page.locator("#pools .hand").first().waitFor({ state: "detached" });
+
   await page.locator("#explain button").click();
   await page.locator("#explained").filter({ hasText: "answer:" }).waitFor();
   check(await page.locator("#events li").count() > 0, "no event is shown");
@@ -100,6 +112,15 @@ console.log("the dashboard is as it should be");
 
 function isOn(page, name) {
   return page.locator(`[data-control="${name}"] [role=switch]`).getAttribute("aria-checked").then((v) => v === "true");
+}
+
+// setByHand sets an endpoint as the command line does: the page only shows it.
+async function setByHand(endpoint, state) {
+  const response = await fetch(`${base}/v1/endpoints`, {
+    method: "POST", headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ set: { [endpoint]: state }, ...(state === "auto" ? {} : { for_seconds: 600 }), actor: "browser test", reason: "see it" }),
+  });
+  check(response.ok, `${endpoint} is not set to ${state}: ${response.status}`);
 }
 
 // toggle switches a control by hand and returns the rule that refused it, or "". A wait period it waits for.

@@ -82,6 +82,9 @@ const (
 
 	postChallenge = "POST /v1/challenges\nContent-Type: application/json\n\n"
 
+	postEndpoints = "POST /v1/endpoints\nContent-Type: application/json\n\n"
+	postResume    = "POST /v1/pools/resume\nContent-Type: application/json\n\n"
+
 	turnOff = `{"set": {"api-us-east": "off"}, "reason": "test", "actor": "mia"}`
 )
 
@@ -130,6 +133,20 @@ func TestRefusals(t *testing.T) {
 		{"refused by a rule", postJSON + "\n" + strings.Replace(turnOff, `"off"`, `"off", "api-eu-west": "off"`, 1), 409,
 			`unsafe: rule "keep-two" needs at least 2 of 3 on, 1 would be`},
 		{"another version", postJSON + "\n" + strings.Replace(turnOff, "{", `{"expect": {"api-us-east": 7}, `, 1), 409, "is at version 1, not 7"},
+		{"endpoints with every mistake", postEndpoints + `{"set": {"a": "up", "b": 1, "c": "auto"}, "for_seconds": 0, "expires": "soon", "until": 1}`, 400,
+			`actor: missing; expires: "soon" is not a time like "2026-03-01T18:00:00Z"; for_seconds and expires: want one of them; for_seconds: 0, want 1 to 31622400; reason: missing; ` +
+				`set: endpoint "a": want one of "auto", "force_up", "force_down", "drain", not "up"; set: endpoint "b": want one of "auto", "force_up", "force_down", "drain", not 1; ` +
+				`set: endpoint "c": "auto" takes away what it was set to, and can't expire; unknown field "until" (have set, for_seconds, expires, reason, actor, key)`},
+		{"no endpoint", postEndpoints + `{"set": {}, "reason": "r", "actor": "a"}`, 400, "set: no endpoint is named"},
+		{"endpoints that no pool has", postEndpoints + `{"set": {"euw2": "drain", "use2": "auto", "use1": "drain"}, "reason": "r", "actor": "a"}`, 422,
+			`unknown endpoint: "euw2", "use2" (have aps1, euw1, use1)`},
+		{"an expiry that has passed", postEndpoints + `{"set": {"euw1": "drain"}, "expires": "2001-01-01T00:00:00Z", "reason": "r", "actor": "a"}`, 422,
+			`endpoint "euw1": expires at 2001-01-01T00:00:00Z, want a time after`},
+		{"an expiry that is no expiry", postEndpoints + `{"set": {"euw1": "drain"}, "expires": "0001-01-01T00:00:00Z", "reason": "r", "actor": "a"}`, 400, `expires: "0001-01-01T00:00:00Z" is not`},
+		{"resume of nothing", postResume + `{"reasons": "r"}`, 400, `actor: missing; pool: missing; reason: missing; unknown field "reasons" (have pool, endpoint, reason, actor, key)`},
+		{"resume of a pool that there is not", postResume + `{"pool": "apu", "reason": "r", "actor": "a"}`, 422, `unknown pool: "apu" (have admin, api, canary)`},
+		{"resume of an endpoint of another pool", postResume + `{"pool": "admin", "endpoint": "aps1", "reason": "r", "actor": "a"}`, 422,
+			`unknown endpoint: "aps1" in pool "admin" (have euw1, use1)`},
 		{"a challenge with every mistake", postChallenge + `{"name": "www.example.com", "life_seconds": -1, "key": "k"}`, 400,
 			`actor: missing; life_seconds: -1, want 1 to 86400; name: "www.example.com." is not _acme-challenge.HOST; reason: missing; ` +
 				`unknown field "key" (have name, value, clear, life_seconds, reason, actor); value: missing`},
@@ -141,6 +158,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown path", "GET /v2/status", 404, "nothing is at /v2/status"},
 		{"the page's folder", "GET /page/", 404, "nothing is at /page"},
 		{"no write here", "POST /v1/status\nContent-Type: application/json\n\n{}", 405, "method POST, want GET, HEAD"},
+		{"no reading of what resumes", "GET /v1/pools/resume", 405, "method GET, want POST"},
 		{"no delete there", "DELETE /v1/controls\nContent-Type: application/json", 405, "method DELETE, want GET, HEAD, POST"},
 		{"explain what", "GET /v1/explain", 400, "name: missing"},
 		{"explain all mistakes", "GET /v1/explain?name=a&type=AX&client=1.2.3&subnet=10.0.0.1/8&random=-1&colour=red", 400,
@@ -151,7 +169,7 @@ func TestRefusals(t *testing.T) {
 		{"too many events", "GET /v1/events?limit=1001", 400, `limit: "1001" is not a number from 0 to 1000`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			before := f.control.Controls()
+			before, overlays := f.control.Controls(), len(f.control.Overlays())
 			w := ask(s, test.request)
 			var p problem
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
@@ -165,6 +183,9 @@ func TestRefusals(t *testing.T) {
 			}
 			if w.Code == 405 && w.Header().Get("Allow") != strings.TrimPrefix(test.want[strings.Index(test.want, "want "):], "want ") {
 				t.Errorf("Allow: %q, want as in %q", w.Header().Get("Allow"), test.want)
+			}
+			if n := len(f.control.Overlays()); n != overlays {
+				t.Errorf("%d endpoints set by hand, want %d as before", n, overlays)
 			}
 			for i, c := range f.control.Controls() {
 				if c != before[i] {
@@ -277,6 +298,9 @@ func TestEmptyNode(t *testing.T) {
 		{"GET /v1/pools", 200, `"pools": []`},
 		{"GET /v1/controls", 200, `"known": false`},
 		{"GET /v1/controls/history", 200, `"history": []`},
+		{"GET /v1/endpoints", 200, `"endpoints": []`},
+		{postEndpoints + `{"set": {"euw1": "drain"}, "reason": "r", "actor": "a"}`, 503, "no endpoint is known"},
+		{postResume + `{"pool": "api", "reason": "r", "actor": "a"}`, 503, "no pool is known"},
 		{"GET /v1/rules", 200, `"rules": []`},
 		{"GET /v1/explain?name=api.example.com", 503, "no configuration is compiled yet"},
 	} {
@@ -292,8 +316,16 @@ func TestReference(t *testing.T) {
 
 // The page reads these by name; a field that is renamed must be renamed in page/*.js.
 func TestShapes(t *testing.T) {
-	s := start(t, newFake(t), loopback(t))
-	for _, name := range []string{"checks/gateway/euw1/ipv4", "pools", "controls"} {
+	f := newFake(t)
+	s := start(t, f, loopback(t))
+	for _, body := range []string{`{"set": {"euw1": "force_down"}, "for_seconds": 7200, "reason": "disk replaced", "actor": "mia"}`,
+		`{"set": {"aps1": "drain"}, "reason": "full", "actor": "mia"}`} {
+		if w := ask(s, postEndpoints+body); w.Code != 200 {
+			t.Fatalf("status %d: %s", w.Code, w.Body)
+		}
+	}
+	f.submit(t.Context(), control.Command{Kind: control.KindLatch, Actor: "us1", Reason: "failed away from", Latch: []control.Member{{Pool: "admin", Endpoint: "use1"}, {Pool: "admin", Endpoint: "zz1"}}})
+	for _, name := range []string{"checks/gateway/euw1/ipv4", "pools", "controls", "endpoints"} {
 		var body any
 		if err := json.Unmarshal(ask(s, "GET /v1/"+name).Body.Bytes(), &body); err != nil {
 			t.Fatal(err)
@@ -313,7 +345,7 @@ func withoutTimes(v any) any {
 		for name := range v {
 			v[name] = withoutTimes(v[name])
 			switch name {
-			case "since", "changed", "time":
+			case "since", "changed", "time", "expires":
 				v[name] = "TIME"
 			}
 		}
@@ -323,6 +355,36 @@ func withoutTimes(v any) any {
 		}
 	}
 	return v
+}
+
+// What an endpoint was set to can be taken away when no pool has it any more, and so can a latch; a key stands for one command.
+func TestEndpointsThatTheWorldLost(t *testing.T) {
+	f := newFake(t)
+	s := start(t, f, loopback(t))
+	f.submit(t.Context(), control.Command{Kind: control.KindOverlay, Actor: "us1", Reason: "x", Overlays: []control.OverlaySet{{Endpoint: "zz1", State: control.ForceDown}}})
+	f.submit(t.Context(), control.Command{Kind: control.KindLatch, Actor: "us1", Reason: "x", Latch: []control.Member{{Pool: "old", Endpoint: "zz1"}, {Pool: "admin", Endpoint: "zz2"}}})
+	if body := ask(s, "GET /v1/endpoints").Body.String(); !strings.Contains(body, `"endpoint": "zz1",
+      "pools": [],
+      "checks": [],`) || strings.Count(body, `"unused": true`) != 2 {
+		t.Errorf("what no pool has is shown as %s", body)
+	}
+	for _, test := range []struct{ name, request, want string }{
+		{"it is not set to something else", postEndpoints + `{"set": {"zz1": "drain"}, "reason": "r", "actor": "a"}`, `"code": "unknown_endpoint"`},
+		{"it is taken away", postEndpoints + `{"set": {"zz1": "auto"}, "reason": "r", "actor": "a"}`, `"zz1"`},
+		{"a latch of a pool that is no more", postResume + `{"pool": "old", "endpoint": "zz1", "reason": "r", "actor": "a"}`, `"zz1"`},
+		{"then the pool is unknown", postResume + `{"pool": "old", "reason": "r", "actor": "a"}`, `"code": "unknown_pool"`},
+		{"a latch of an endpoint that is no more", postResume + `{"pool": "admin", "endpoint": "zz2", "reason": "r", "actor": "a", "key": "k"}`, `"zz2"`},
+		{"once for a key", postResume + `{"pool": "admin", "endpoint": "zz2", "reason": "r", "actor": "a", "key": "k"}`, `"repeat": true`},
+		{"and for a while", postEndpoints + `{"set": {"use1": "drain"}, "for_seconds": 60, "reason": "r", "actor": "a", "key": "l"}`, `"use1"`},
+		{"once for a key, however late", postEndpoints + `{"set": {"use1": "drain"}, "for_seconds": 60, "reason": "r", "actor": "a", "key": "l"}`, `"repeat": true`},
+	} {
+		if w := ask(s, test.request); !strings.Contains(w.Body.String(), test.want) {
+			t.Errorf("%s: status %d, want %s in\n%s", test.name, w.Code, test.want, w.Body)
+		}
+	}
+	if len(f.control.Latches()) > 0 || len(f.control.Overlays()) != 1 {
+		t.Errorf("left are %v and %v", f.control.Overlays(), f.control.Latches())
+	}
 }
 
 // Every example of the reference works.

@@ -8,7 +8,6 @@ import (
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
-	"github.com/meridian-gslb/meridian/zones"
 )
 
 // A checkView is the status of a check with what it is a check of.
@@ -32,13 +31,17 @@ type targetView struct {
 	HoldDown string       `json:"hold_down"`
 }
 
-// A memberName is a member of a pool, and whether its control lets it be answered.
+// A memberName is a member of a pool, and what people have decided of it.
 type memberName struct {
 	Pool    string            `json:"pool"`
 	Member  string            `json:"member"`
 	Control control.ControlID `json:"control,omitempty"`
 	On      bool              `json:"on"`
+	Manual  control.Manual    `json:"manual"` // what the endpoint is set to by hand
 }
+
+// barred reports whether people have decided that the member is not answered, however healthy it is.
+func (m memberName) barred() bool { return !m.On || m.Manual == control.ForceDown }
 
 type checkList struct {
 	Checks []checkView `json:"checks"`
@@ -78,11 +81,8 @@ func (c scene) members() map[health.CheckID][]memberName {
 	for _, pool := range c.snapshot.Plan.World.Pools {
 		for i := range pool.Members {
 			m := &pool.Members[i]
-			for family, address := range m.Address {
-				if pool.Check != "" && address.IsValid() {
-					id := zones.CheckID(pool.Check, m.Endpoint, family)
-					members[id] = append(members[id], memberName{pool.Name, m.Endpoint, m.Control, c.on(m.Control)})
-				}
+			for _, id := range c.checksOf(&pool, m) {
+				members[id] = append(members[id], memberName{pool.Name, m.Endpoint, m.Control, c.on(m.Control), c.manual(m.Endpoint).State})
 			}
 		}
 	}

@@ -152,6 +152,11 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) postControls(w http.ResponseWriter, r *http.Request) {
 	cmd, bad := readCommand(r)
+	s.command(w, r, cmd, bad)
+}
+
+// command has the voters decide a command that was read, unless there is a problem with it.
+func (s *Server) command(w http.ResponseWriter, r *http.Request, cmd control.Command, bad *problem) {
 	if bad != nil {
 		bad.write(w)
 		return

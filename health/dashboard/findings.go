@@ -42,6 +42,8 @@ const (
 	kindCheck    = "check"
 	kindPool     = "pool"
 	kindControl  = "control"
+	kindEndpoint = "endpoint"
+	kindLatch    = "latch"
 	kindRule     = "rule"
 	kindNode     = "node"
 	kindVoters   = "voters"
@@ -60,13 +62,15 @@ const (
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
 //	warning    a configuration or a zone file refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
-//	           nodes differ for some seconds
-//	notice     a control off · a check held back · one region that sees it otherwise · a node that is not ready
+//	           nodes differ for some seconds · an endpoint set by hand past its expiry, or forced up and not measured up ·
+//	           no room for latches
+//	notice     a control off · an endpoint set by hand · a member that waits to be resumed · a check held back · one region that sees it otherwise · a node that is not ready
 func find(c scene, differing map[disagreement]time.Time) []finding {
 	var f findings
 	f.snapshot(c)
 	f.checks(c)
 	f.controls(c)
+	f.manual(c)
 	f.nodes(c, differing)
 	slices.SortStableFunc(f, func(a, b finding) int {
 		return cmp.Or(-cmp.Compare(a.Level, b.Level), cmp.Compare(a.weight, b.weight), cmp.Compare(a.Subject, b.Subject))
@@ -159,7 +163,7 @@ func (f *findings) checks(c scene) {
 		}
 		switch {
 		case s.State == health.Down && !s.HeldBack && offDuty(members[id]):
-			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s is down, with its control off: %s", id, why)
+			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s is down, and %s: %s", id, whyOffDuty(members[id]), why)
 		case s.State == health.Down && s.HeldBack:
 			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s: %s", id, why)
 		case s.State == health.Down:
@@ -174,9 +178,16 @@ func (f *findings) checks(c scene) {
 	}
 }
 
-// offDuty reports whether no pool could answer with what the check is of, because every control over it is off.
+// offDuty reports whether no pool could answer with what the check is of, because people decided so.
 func offDuty(members []memberName) bool {
-	return len(members) > 0 && !slices.ContainsFunc(members, func(m memberName) bool { return m.On })
+	return len(members) > 0 && !slices.ContainsFunc(members, func(m memberName) bool { return !m.barred() })
+}
+
+func whyOffDuty(members []memberName) string {
+	if members[0].Manual == control.ForceDown {
+		return "its endpoint is forced down"
+	}
+	return "its control is off"
 }
 
 func (f *findings) controls(c scene) {
@@ -279,6 +290,10 @@ func together(f finding) string {
 		return "pools have nothing up for some clients"
 	case kindControl:
 		return "controls are off"
+	case kindEndpoint:
+		return [...]string{levelNotice: "endpoints are set by hand", levelWarning: "endpoints are set by hand past the end of that, or up against what is measured"}[f.Level]
+	case kindLatch:
+		return "members wait to be resumed"
 	case kindRule:
 		return "safety rules are broken"
 	case kindNode:

@@ -54,6 +54,26 @@ func switches(on bool, names ...control.ControlID) func(*fake) {
 	}
 }
 
+// byHand sets endpoints by hand, "euw1=drain" or for a while, "euw1=drain/1h".
+func byHand(text string) func(*fake) {
+	return func(f *fake) {
+		c := control.Command{Kind: control.KindOverlay, Actor: "mia", Reason: "drill"}
+		for _, word := range strings.Fields(text) {
+			name, to, _ := strings.Cut(word, "=")
+			state, life, _ := strings.Cut(to, "/")
+			set := control.OverlaySet{Endpoint: name, State: control.Manual(state)}
+			set.For, _ = time.ParseDuration(life)
+			c.Overlays = append(c.Overlays, set)
+		}
+		f.submit(context.Background(), c)
+	}
+}
+
+func submits(c control.Command) func(*fake) {
+	c.Actor, c.Reason = "mia", "drill"
+	return func(f *fake) { f.submit(context.Background(), c) }
+}
+
 func refuses(text string, zones ...string) func(*fake) {
 	return func(f *fake) { f.change(func(n *NodeInfo) { n.Refused = &Refusal{Text: text, Zones: zones} }) }
 }
@@ -86,6 +106,27 @@ func TestFindings(t *testing.T) {
 				peer("ap1", func(p *Peer) { p.Alive = true })(f)
 				peer("eu1", func(p *Peer) { p.Alive = true })(f)
 			}, well, ""},
+			{"set by hand", 0, byHand("euw1=drain/1h"), well + ". Endpoint euw1 is drained since 2000-01-01T00:00:00Z, expires 2000-01-01T01:00:00Z (mia: drill); measured up", "notice"},
+			{"forced up, and so it is", 0, byHand("euw1=force_up"), well + ". Endpoint euw1 is forced up since 2000-01-01T00:00:00Z (mia: drill); measured up", "notice"},
+			{"a check is down that people have answered", 0, all("euw1/ipv4", health.Down, health.ReasonTimeout),
+				"Check gateway/euw1/ipv4 is down: 0 of 3 regions say up, 3 of 3 vantages fresh, 3 × timeout", "critical"},
+			{"and that nobody is answered", 0, byHand("euw1=force_down"),
+				"Endpoint euw1 is forced down since 2000-01-01T00:00:00Z (mia: drill); measured gateway/euw1/ipv4 down, gateway/euw1/ipv6 up (and 1 more)", "notice"},
+			{"by hand no longer, and up", 0, func(f *fake) { byHand("euw1=auto")(f); all("", health.Up, health.ReasonOK)(f) }, well, ""},
+			{"two by hand, one of which the configuration lost", 0, byHand("euw1=force_down zz1=drain"), well + ". 2 endpoints are set by hand: euw1, zz1", "notice"},
+			{"that one alone", 0, byHand("euw1=auto"), well + ". Endpoint zz1 is drained since 2000-01-01T00:00:00Z (mia: drill); no pool here has it", "notice"},
+			{"until something else", 0, byHand("zz1=auto euw1=drain/2s"), well + ". Endpoint euw1 is drained since 2000-01-01T00:00:00Z, expires 2000-01-01T00:00:02Z (mia: drill); measured up", "notice"},
+			{"its end is on its way", 6 * time.Second, func(*fake) {}, well + ". Endpoint euw1 is drained since 2000-01-01T00:00:00Z, expires 2000-01-01T00:00:02Z (mia: drill); measured up", "notice"},
+			{"overdue", time.Second, func(*fake) {},
+				"Endpoint euw1 is drained since 2000-01-01T00:00:00Z, although it was to end at 2000-01-01T00:00:02Z: the voters have not ended it (mia: drill); measured up", "warning"},
+			{"ended", 0, submits(control.Command{Kind: control.KindExpire}), well, ""},
+			{"latched", 0, submits(control.Command{Kind: control.KindLatch, Latch: []control.Member{{Pool: "admin", Endpoint: "use1"}}}),
+				well + ". Endpoint use1 is passed over in pool admin since 2000-01-01T00:00:07Z, until it is resumed; measured up", "notice"},
+			{"what the configuration lost", 0, func(f *fake) {
+				submits(control.Command{Kind: control.KindLatch, Latch: []control.Member{{Pool: "admin", Endpoint: "aps1"}}})(f)
+				submits(control.Command{Kind: control.KindResume, Resume: &control.Member{Pool: "admin", Endpoint: "use1"}})(f)
+			}, well + ". Pool admin has no endpoint aps1, which waits since 2000-01-01T00:00:07Z to be resumed", "notice"},
+			{"resumed", 0, submits(control.Command{Kind: control.KindResume, Resume: &control.Member{Pool: "admin"}}), well, ""},
 			{"no quorum", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Quorum = false }) },
 				"No quorum of voters: controls stay as they are and can't be changed", "warning"},
 			{"no voters", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Raft = "" }) }, well, ""},
@@ -126,6 +167,48 @@ func TestFindings(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A check that is down is no alarm where people have decided that nobody is answered what it is of, and it is said who has.
+func TestDownAndBarred(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		do   func(*fake)
+		want string // of the findings about checks
+	}{
+		{"answered", byHand("use1=force_up"), "critical Check gateway/aps1/ipv4 is down: 0 of 3 regions say up, 3 of 3 vantages fresh, 3 × timeout"},
+		{"drained, so it may be answered", byHand("aps1=drain"), "critical Check gateway/aps1/ipv4 is down: 0 of 3 regions say up, 3 of 3 vantages fresh, 3 × timeout"},
+		{"forced down", byHand("aps1=force_down"), "notice Check gateway/aps1/ipv4 is down, and its endpoint is forced down: 0 of 3 regions say up, 3 of 3 vantages fresh, 3 × timeout"},
+	} {
+		f := newFake(t)
+		all("aps1/ipv4", health.Down, health.ReasonTimeout)(f)
+		test.do(f)
+		var got []string
+		for _, finding := range find(scene{now: time.Now(), node: f.node, health: f.health, control: f.control, snapshot: f.snapshot}, nil) {
+			if finding.Kind == kindCheck {
+				got = append(got, levelNames[finding.Level]+" "+finding.Text)
+			}
+		}
+		if strings.Join(got, "|") != test.want {
+			t.Errorf("%s: %s, want %s", test.name, strings.Join(got, "|"), test.want)
+		}
+	}
+}
+
+func TestNoRoomForLatches(t *testing.T) {
+	f := newFake(t)
+	for i := range control.MaxLatches / 100 {
+		var c control.Command
+		c.Kind = control.KindLatch
+		for j := range 100 {
+			c.Latch = append(c.Latch, control.Member{Pool: "old", Endpoint: fmt.Sprint(100*i + j)})
+		}
+		submits(c)(f)
+	}
+	found := find(scene{now: time.Now(), node: f.node, health: f.health, control: f.control, snapshot: f.snapshot}, nil)
+	if len(found) != control.MaxLatches+1 || found[0].Level != levelWarning || !strings.HasPrefix(found[0].Text, "5000 members wait to be resumed, and there is no room") {
+		t.Errorf("%d findings, the first %+v, want one that says that there is no room", len(found), found[0])
+	}
 }
 
 func TestDisagreements(t *testing.T) {

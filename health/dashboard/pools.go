@@ -36,7 +36,9 @@ type memberView struct {
 	Enabled bool              `json:"enabled"`
 	Control control.ControlID `json:"control,omitempty"`
 	On      bool              `json:"on"`
-	Checks  []memberStatus    `json:"checks"` // none: always up
+	Checks  []memberStatus    `json:"checks"` // what is measured; none: always up
+	Manual  manualView        `json:"manual"` // what the endpoint is set to by hand
+	Latched bool              `json:"latched,omitempty"`
 }
 
 type memberStatus struct {
@@ -104,15 +106,10 @@ func (c scene) pools() poolList {
 
 func (c scene) member(p *zones.Pool, m *zones.Member) memberView {
 	v := memberView{Member: m.Name(), Pool: m.Endpoint == "", Region: m.Region, Weight: m.Weight, Enabled: m.Enabled, Control: m.Control,
-		On: c.on(m.Control), Address: []string{}, Checks: []memberStatus{}}
-	for family, address := range m.Address {
-		if !address.IsValid() {
-			continue
-		}
-		v.Address = append(v.Address, address.String())
-		if p.Check != "" {
-			s := c.health.Status(zones.CheckID(p.Check, m.Endpoint, family), health.Global)
-			v.Checks = append(v.Checks, memberStatus{s.Check, s.State, s.Held})
+		On: c.on(m.Control), Address: []string{}, Checks: c.measured(p, m), Manual: c.manual(m.Endpoint), Latched: c.control.Latched(p.Name, m.Endpoint)}
+	for _, address := range m.Address {
+		if address.IsValid() {
+			v.Address = append(v.Address, address.String())
 		}
 	}
 	return v

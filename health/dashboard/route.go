@@ -49,6 +49,24 @@ var routes = []route{
 		{"key", "idempotency key: the same command again gives the first result; default a new one"},
 		{"expect", "object: name of a control to the version it must be at"}},
 		"POST /v1/controls\n" + `{"set": {"api-us-east": "off"}, "reason": "disk replaced in us-east", "actor": "mia"}`, (*Server).postControls},
+	{"GET", "/v1/endpoints", "Every endpoint: what is measured of it and what it is set to by hand; and the members of pools that wait to be resumed.", nil,
+		"GET /v1/endpoints", (*Server).getEndpoints},
+	{"POST", "/v1/endpoints", "Sets what endpoints count as in every pool, whatever is measured, all or none. A routing control that is off still wins.", []param{
+		{"set", "object: name of an endpoint to `force_up` (counts as up), `force_down` (is not answered), `drain` (takes no new clients: answered before any that " +
+			"is down, never before one that is up) or `auto` (what is measured counts again); required"},
+		{"for_seconds", "after which it ends, 1 to 31622400"},
+		{"expires", "when it ends, as in `2026-03-01T18:00:00Z`; with neither of the two it stays until `auto`. Without a quorum of voters it lasts longer, and is shown as overdue"},
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"key", "idempotency key: the same command again gives the first result; default a new one"}},
+		"POST /v1/endpoints\n" + `{"set": {"euw1": "drain"}, "for_seconds": 7200, "reason": "disk replaced", "actor": "mia"}`, (*Server).postEndpoints},
+	{"POST", "/v1/pools/resume", "Lets clients of a pool with failback by hand go back to members that they were failed away from.", []param{
+		{"pool", "name of the pool; required"},
+		{"endpoint", "name of one member; default all of the pool"},
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"key", "idempotency key; default a new one"}},
+		"POST /v1/pools/resume\n" + `{"pool": "admin", "endpoint": "use1", "reason": "well again", "actor": "mia"}`, (*Server).postResume},
 	{"GET", "/v1/challenges", "The ACME challenges that nameservers answer.", nil,
 		"GET /v1/challenges", (*Server).getChallenges},
 	{"POST", "/v1/challenges", "Sets or clears a value of an ACME challenge, and answers when every nameserver that can be reached has it. It can be sent again.", []param{
@@ -59,7 +77,7 @@ var routes = []route{
 		{"reason", "why; required"},
 		{"actor", "who; required"}},
 		"POST /v1/challenges\n" + `{"name": "_acme-challenge.www.example.com", "value": "LoqXcYV8", "reason": "renewal", "actor": "mia"}`, (*Server).postChallenges},
-	{"GET", "/v1/controls/history", "The audit log of commands, newest first. `changes` of controls, or `zone` and `order`, say what was wanted; `refused` is why it was not done.", []param{
+	{"GET", "/v1/controls/history", "The audit log of commands, newest first. `changes` of controls, `overlays` of endpoints, `latches` of members, or `zone` and `order`, say what was wanted; `refused` is why it was not done.", []param{
 		{"limit", "at most so many entries; default 100, at most 1000"}},
 		"GET /v1/controls/history?limit=20", (*Server).getHistory},
 	{"GET", "/v1/rules", "The safety rules, the built-in ones included, and whether they hold.", nil,

@@ -1,9 +1,12 @@
 // What each part of the page looks like for what the node says.
 import { ago, byId, clock, h, setText, show } from "./dom.js";
 
-const symbols = { up: "▲", down: "▼", drain: "◆", unknown: "?", on: "●", off: "○" };
+const symbols = { up: "▲", down: "▼", drain: "◆", unknown: "?", on: "●", off: "○", hand: "■" };
 const levels = { ok: "All well", notice: "Note", warning: "Warning", critical: "Critical" };
 const shownFindings = 8;
+
+// What an endpoint is that people have set by hand. It counts so whatever is measured, which is shown beside it.
+const byHand = { force_up: "forced up", force_down: "forced down", drain: "drained" };
 
 function badge(state, text = state, more) {
   return h("span", { class: `badge ${state}` }, h("span", { class: "symbol", "aria-hidden": "true" }, symbols[state.split(" ")[0]]), text, more);
@@ -64,11 +67,13 @@ export function checks({ checks }) {
 
 function checkRow(check, columns) {
   const off = [...new Set(check.members.filter((m) => !m.on).map((m) => m.control))];
+  const hand = byHand[check.members[0]?.manual];
   return h("tr", { role: "row", "data-check": check.check, class: check.state },
     h("th", { role: "rowheader", scope: "row" }, h("span", { class: "name" }, check.check),
       check.target && h("small", {}, `${check.target.kind} ${check.target.address}${check.target.path ?? ""}, in ${check.target.region}`)),
     cell("", { class: "status" }, badge(check.held ? `${check.state} held` : check.state, check.state, flags(check)), h("small", {}, check.why, " · ", ago(check.since, `${check.state} for `, "")),
-      off.map((name) => h("small", { class: "off" }, h("span", { class: "symbol", "aria-hidden": "true" }, symbols.off), ` control ${name} is off`))),
+      off.map((name) => h("small", { class: "off" }, h("span", { class: "symbol", "aria-hidden": "true" }, symbols.off), ` control ${name} is off`)),
+      hand && h("small", { class: "hand" }, h("span", { class: "symbol", "aria-hidden": "true" }, symbols.hand), ` ${hand} by hand`)),
     columns.map((c) => verdict(check, c)));
 }
 
@@ -135,8 +140,15 @@ function rungLevel(rung) {
 function poolMember(m) {
   const worst = ["down", "unknown", "drain"].find((s) => m.checks.some((c) => c.state === s)) ?? "up";
   const state = m.checks.length === 0 ? "no check" : worst + (m.checks.some((c) => c.held) ? ", held" : "");
-  return h("li", { class: `${worst}${m.on && m.enabled ? "" : " shut"}` }, badge(worst, m.member),
-    h("small", {}, [state, !m.enabled && "not enabled", !m.on && "control off"].filter(Boolean).join(", ")));
+  const shut = !m.on || !m.enabled || m.latched || m.manual.state === "force_down";
+  return h("li", { class: `${worst}${shut ? " shut" : ""}`, "data-member": m.member }, badge(worst, m.member),
+    h("small", {}, [state, !m.enabled && "not enabled", !m.on && "control off", m.latched && "waits to be resumed"].filter(Boolean).join(", ")),
+    m.manual.state !== "auto" && handSet(m.manual));
+}
+
+function handSet(manual) {
+  return h("small", { class: "hand", title: `${manual.actor}: ${manual.reason}` }, h("span", { class: "symbol", "aria-hidden": "true" }, symbols.hand), ` ${byHand[manual.state]} by hand `,
+    ago(manual.since, "for ", ""), manual.expires && `, ${manual.overdue ? "overdue since" : "until"} ${clock(manual.expires)}`);
 }
 
 function answer(a, pool) {
