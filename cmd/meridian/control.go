@@ -189,21 +189,47 @@ type historyEntry struct {
 		Control string `json:"control"`
 		After   bool   `json:"after"`
 	} `json:"changes"`
+	Overlays []struct {
+		Endpoint string    `json:"endpoint"`
+		Before   string    `json:"before"`
+		After    string    `json:"after"`
+		Expires  time.Time `json:"expires"`
+	} `json:"overlays"`
+	Latches []struct {
+		Pool     string `json:"pool"`
+		Endpoint string `json:"endpoint"`
+	} `json:"latches"`
+	Pool    string   `json:"pool"`
+	Member  string   `json:"endpoint"`
 	Rules   []string `json:"rules"`
 	Refused string   `json:"refused"`
 	Text    string   `json:"text"`
 }
 
-// what says what was ordered: "api-eu-west OFF", "keys example.com. roll-zsk", "challenge set _acme-challenge.example.com.".
+// what says what was ordered: "api-eu-west OFF", "euw1 force_down until 2026-03-01T18:00:00Z", "latch use1 in api", "keys example.com.
+// roll-zsk", "challenge set _acme-challenge.example.com.".
 func (e historyEntry) what() string {
 	var changes []string
 	for _, c := range e.Changes {
 		changes = append(changes, c.Control+" "+onOff(c.After))
 	}
+	for _, o := range e.Overlays {
+		text := o.Endpoint + " " + o.After
+		switch {
+		case e.Kind == "expire":
+			text = fmt.Sprintf("%s %s expired", o.Endpoint, o.Before)
+		case !o.Expires.IsZero():
+			text += " until " + o.Expires.UTC().Format(time.RFC3339)
+		}
+		changes = append(changes, text)
+	}
+	for _, l := range e.Latches {
+		changes = append(changes, fmt.Sprintf("%s %s in %s", e.Kind, l.Endpoint, l.Pool))
+	}
 	if len(changes) > 0 {
 		return strings.Join(changes, ", ")
 	}
-	words := []string{e.Kind, e.Zone, e.Order}
+	words := []string{e.Kind, e.Pool, e.Member, e.Zone, e.Order}
 	if e.Refused == "" {
 		words = append(words, e.Text) // else it is why
 	}

@@ -20,6 +20,8 @@ type commands struct {
 	Explain   explainCommand   `cmd:"" help:"Say what a name is answered with, and why."`
 	Status    statusCommand    `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
 	Control   controlCommand   `cmd:"" help:"Show and switch routing controls."`
+	Endpoint  endpointCommand  `cmd:"" help:"Show endpoints, and set by hand what they count as."`
+	Pool      poolCommand      `cmd:"" help:"Resume members of pools with failback by hand."`
 	Challenge challengeCommand `cmd:"" help:"Show, set and clear ACME challenges."`
 	CA        caCommand        `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
 	Key       keyCommand       `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
