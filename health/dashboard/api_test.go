@@ -370,7 +370,9 @@ func TestEndpointsThatTheWorldLost(t *testing.T) {
 	}
 	for _, test := range []struct{ name, request, want string }{
 		{"it is not set to something else", postEndpoints + `{"set": {"zz1": "drain"}, "reason": "r", "actor": "a"}`, `"code": "unknown_endpoint"`},
-		{"it is taken away", postEndpoints + `{"set": {"zz1": "auto"}, "reason": "r", "actor": "a"}`, `"zz1"`},
+		{"it is taken away", postEndpoints + `{"set": {"zz1": "auto"}, "reason": "r", "actor": "a", "key": "m"}`, `"zz1"`},
+		{"once for a key that names what is gone now", postEndpoints + `{"set": {"zz1": "auto"}, "reason": "r", "actor": "a", "key": "m"}`, `"repeat": true`},
+		{"then it is unknown", postEndpoints + `{"set": {"zz1": "auto"}, "reason": "r", "actor": "a"}`, `"code": "unknown_endpoint"`},
 		{"a latch of a pool that is no more", postResume + `{"pool": "old", "endpoint": "zz1", "reason": "r", "actor": "a"}`, `"zz1"`},
 		{"then the pool is unknown", postResume + `{"pool": "old", "reason": "r", "actor": "a"}`, `"code": "unknown_pool"`},
 		{"a latch of an endpoint that is no more", postResume + `{"pool": "admin", "endpoint": "zz2", "reason": "r", "actor": "a", "key": "k"}`, `"zz2"`},

@@ -195,6 +195,26 @@ func TestDownAndBarred(t *testing.T) {
 	}
 }
 
+// An endpoint that is up by hand and not by what is measured is a warning.
+func TestForcedUpAgainstWhatIsMeasured(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		check string // that is down
+		want  level
+	}{
+		{"measured up", "use1", levelNotice}, {"measured down", "aps1", levelWarning}, {"measured down in one family", "aps1/ipv6", levelWarning},
+	} {
+		f := newFake(t)
+		all(test.check, health.Down, health.ReasonTimeout)(f)
+		byHand("aps1=force_up")(f)
+		for _, finding := range find(scene{now: time.Now(), node: f.node, health: f.health, control: f.control, snapshot: f.snapshot}, nil) {
+			if finding.Kind == kindEndpoint && finding.Level != test.want {
+				t.Errorf("%s: %s, want %s: %s", test.name, levelNames[finding.Level], levelNames[test.want], finding.Text)
+			}
+		}
+	}
+}
+
 func TestNoRoomForLatches(t *testing.T) {
 	f := newFake(t)
 	for i := range control.MaxLatches / 100 {
