@@ -28,6 +28,8 @@ import (
 //	at 2m restart NODE
 //	at 2m reload NODE WORLD        the node takes another configuration
 //	at 2m control NAME off because TEXT
+//	at 2m endpoint NAME … STATE for DURATION because TEXT      by hand: force_up, force_down, drain; without "for" until auto
+//	at 2m resume POOL because TEXT   its members that were failed away from; "resume POOL ENDPOINT" one of them
 //	at 2m ask NODE NAME TYPE from CLIENT -> ENDPOINT ADDRESS
 //	at 2m explain NODE NAME TYPE from CLIENT
 //	at 2m status NODE
@@ -91,7 +93,7 @@ func (r *script) line(words []string) error {
 	r.sim.RunUntil(at)
 	verbs := map[string]func([]string) error{
 		"cut": r.cut, "degrade": r.degrade, "heal": r.heal, "fail": r.fail, "lie": r.lie, "crash": r.crash, "restart": r.restart,
-		"reload": r.reload, "control": r.control, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
+		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "resume": r.resume, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
 		"agree": r.agree,
 	}
 	verb := verbs[words[2]]

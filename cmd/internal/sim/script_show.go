@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
@@ -11,21 +12,78 @@ import (
 
 // control switches controls: NAME on|off … because TEXT.
 func (r *script) control(words []string) error {
-	because := slices.Index(words, "because")
-	if because < 0 || because%2 != 0 {
+	words, reason, err := because(words)
+	if err != nil || len(words)%2 != 0 {
 		return fmt.Errorf("want NAME on|off … because TEXT")
 	}
-	var switches []control.Switch
-	for pair := range slices.Chunk(words[:because], 2) {
-		switches = append(switches, control.Switch{Control: control.ControlID(pair[0]), On: pair[1] == "on"})
+	cmd := control.Command{Kind: control.KindSet, Reason: reason}
+	for pair := range slices.Chunk(words, 2) {
+		cmd.Switches = append(cmd.Switches, control.Switch{Control: control.ControlID(pair[0]), On: pair[1] == "on"})
 	}
-	result, err := r.sim.voters.set("operator", strings.Join(words[because+1:], " "), switches...)
+	r.order(cmd)
+	return nil
+}
+
+// endpoint sets endpoints by hand: NAME … STATE [for DURATION] because TEXT.
+func (r *script) endpoint(words []string) error {
+	words, reason, err := because(words)
+	if err != nil {
+		return err
+	}
+	var life time.Duration
+	if i := slices.Index(words, "for"); i >= 0 {
+		if i != len(words)-2 {
+			return fmt.Errorf("want NAME … STATE for DURATION")
+		}
+		if life, err = time.ParseDuration(words[i+1]); err != nil {
+			return err
+		}
+		words = words[:i]
+	}
+	if len(words) < 2 {
+		return fmt.Errorf("want NAME … STATE")
+	}
+	cmd := control.Command{Kind: control.KindOverlay, Reason: reason}
+	state := control.Manual(words[len(words)-1])
+	for _, name := range words[:len(words)-1] {
+		cmd.Overlays = append(cmd.Overlays, control.OverlaySet{Endpoint: name, State: state, For: life})
+	}
+	r.order(cmd)
+	return nil
+}
+
+// resume ends latches: POOL [ENDPOINT] because TEXT.
+func (r *script) resume(words []string) error {
+	words, reason, err := because(words)
+	if err != nil || len(words) == 0 || len(words) > 2 {
+		return fmt.Errorf("want POOL [ENDPOINT] because TEXT")
+	}
+	cmd := control.Command{Kind: control.KindResume, Reason: reason, Resume: &control.Member{Pool: words[0]}}
+	if len(words) > 1 {
+		cmd.Resume.Endpoint = words[1]
+	}
+	r.order(cmd)
+	return nil
+}
+
+// because splits words into an order and its reason.
+func because(words []string) (order []string, reason string, err error) {
+	i := slices.Index(words, "because")
+	if i < 0 {
+		return nil, "", fmt.Errorf("want … because TEXT")
+	}
+	return words[:i], strings.Join(words[i+1:], " "), nil
+}
+
+// order has the voters decide, and shows what became of it.
+func (r *script) order(cmd control.Command) {
+	cmd.Actor = "operator"
+	result, err := r.sim.voters.decide(cmd)
 	if err != nil {
 		r.show("refused: %v", err)
-		return nil
+		return
 	}
 	r.show("committed at index %d", result.Index)
-	return nil
 }
 
 // status shows what a node believes of every check.
@@ -53,6 +111,16 @@ func (r *script) status(words []string) error {
 					r.show("control %s is off: %s", c.Name, c.Reason)
 				}
 			}
+		}
+		for _, o := range h.control.Overlays() {
+			overdue := ""
+			if o.Overdue(h.now()) {
+				overdue = ", overdue"
+			}
+			r.show("endpoint %s is set to %s%s: %s", o.Endpoint, o.State, overdue, o.Reason)
+		}
+		for _, l := range h.control.Latches() {
+			r.show("endpoint %s of pool %s waits to be resumed", l.Endpoint, l.Pool)
 		}
 	}
 	return err

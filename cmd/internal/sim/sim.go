@@ -93,7 +93,7 @@ func New(set Setting) *Sim {
 		h.start()
 	}
 	s.every(time.Second, s.mingle)
-	s.every(time.Second, s.voters.push)
+	s.every(time.Second, s.voters.turn)
 	return s
 }
 

@@ -12,6 +12,7 @@ type voters struct {
 	sim   *Sim
 	hosts []*host // odd in number: of the first nodes of as many regions
 	state *control.State
+	away  func(leader *host) []control.Member // whom clients were failed away from, as the leader answers; nil: nobody
 }
 
 func (v *voters) begin(s *Sim) {
@@ -52,17 +53,37 @@ func (v *voters) quorum() []*host {
 	return nil
 }
 
-// set switches controls. The error says why not: no quorum, or what the state machine says.
+// set switches controls.
 func (v *voters) set(actor, reason string, switches ...control.Switch) (control.Result, error) {
+	return v.decide(control.Command{Kind: control.KindSet, Actor: actor, Reason: reason, Switches: switches})
+}
+
+// decide has a command decided. The error says why it was not, or not applied: no quorum, or what the state machine says.
+func (v *voters) decide(cmd control.Command) (control.Result, error) {
 	if v.quorum() == nil {
 		return control.Result{}, fmt.Errorf("no quorum of voters")
 	}
-	next, result := v.state.Apply(v.state.Index+1, control.Command{
-		Kind: control.KindSet, Time: epoch.Add(v.sim.now), Actor: actor, Reason: reason, Switches: switches,
-	})
+	cmd.Time = epoch.Add(v.sim.now)
+	next, result := v.state.Apply(v.state.Index+1, cmd)
 	v.state = next
 	v.push()
 	return result, result.Err()
+}
+
+// turn is what voters do each second: their leader keeps the state up, and all tell it.
+func (v *voters) turn() {
+	if quorum := v.quorum(); quorum != nil {
+		leader := quorum[0]
+		var members []control.Member
+		if v.away != nil && !v.state.Newer(leader.control) {
+			members = v.away(leader)
+		}
+		for _, cmd := range v.state.Upkeep(epoch.Add(v.sim.now), members, "node "+string(leader.name)) {
+			_, err := v.decide(cmd)
+			v.sim.note("%s: %v", cmd.Kind, err)
+		}
+	}
+	v.push()
 }
 
 // push gives the state to every node that a voter of the quorum talks to. A later one may overtake it.
