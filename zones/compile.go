@@ -190,7 +190,8 @@ func (c *compiler) level(p *PoolPlan, pool *Pool, around around) (*level, error)
 			}
 			continue
 		}
-		leaf := Leaf{Member: member, Pool: pool, Path: at.path, controls: at.controls, enabled: at.enabled, seed: seedOf(member.Endpoint)}
+		leaf := Leaf{Member: member, Pool: pool, Path: at.path, controls: at.controls, enabled: at.enabled,
+			checks: member.Checks(pool.Check), seed: seedOf(member.Endpoint)}
 		leaf.alone = []int{len(p.Leaves)}
 		if err := leaf.pack(at.ttl); err != nil {
 			return nil, fmt.Errorf("endpoint %s: %w", member.Endpoint, err)
@@ -201,14 +202,10 @@ func (c *compiler) level(p *PoolPlan, pool *Pool, around around) (*level, error)
 	return l, nil
 }
 
-// pack packs the records of an endpoint and names its checks.
+// pack packs the records of an endpoint.
 func (l *Leaf) pack(ttl uint32) (err error) {
-	if t := l.Target; t != nil {
-		if l.Pool.Check != "" {
-			family := probedFamily(l.Probe)
-			l.checks[family] = CheckID(l.Pool.Check, l.Endpoint, family)
-		}
-		l.Sets[0], err = packTarget(ttl, l.Pool.Kind, t)
+	if l.Target != nil {
+		l.Sets[0], err = packTarget(ttl, l.Pool.Kind, l.Target)
 		return err
 	}
 	for family, address := range l.Address {
@@ -218,11 +215,18 @@ func (l *Leaf) pack(ttl uint32) (err error) {
 		if l.Sets[family], err = packAddresses(ttl, family, address); err != nil {
 			return err
 		}
-		if l.Pool.Check != "" {
-			l.checks[family] = CheckID(l.Pool.Check, l.Endpoint, family)
-		}
 	}
 	return nil
+}
+
+// Checks returns the names of what a check probes of the member, by family; empty: nothing.
+func (m *Member) Checks(check string) (ids [2]health.CheckID) {
+	for family, address := range m.probed() {
+		if check != "" && address.IsValid() {
+			ids[family] = CheckID(check, m.Endpoint, family)
+		}
+	}
+	return ids
 }
 
 func probedFamily(a netip.Addr) int {
@@ -314,9 +318,10 @@ func (c *compiler) targets() []*health.Target {
 			continue
 		}
 		for j := range pool.Members {
-			for family, address := range pool.Members[j].probed() {
+			m := &pool.Members[j]
+			for family, address := range m.probed() {
 				if address.IsValid() {
-					t := check.target(&pool.Members[j], family, address)
+					t := check.target(m, family, address)
 					targets[t.ID] = t
 				}
 			}

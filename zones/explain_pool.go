@@ -177,7 +177,7 @@ func (x *explainer) leaf(r *MemberReason, number int) {
 		if check != "" && (check == leaf.checks[x.family] || leaf.Target != nil) {
 			status := in.Health.Status(check, x.regions[number])
 			r.Status = &status
-			r.Latched = in.latched(leaf, status)
+			r.Latched = in.latched(leaf)
 		}
 	}
 	if overlay, ok := in.Control.Overlay(leaf.Endpoint); ok {

@@ -54,7 +54,7 @@ func (l *Leaf) standing(in Inputs, region geo.RegionID, now time.Time) (s standi
 		}
 		status := in.Health.Status(check, region)
 		s.rung[family], s.held[family] = rungOf(status), status.Held
-		if s.rung[family] == RungUp && in.latched(l, status) {
+		if s.rung[family] == RungUp && in.latched(l) {
 			s.rung[family] = RungHeldBack
 		}
 		var end time.Time
@@ -88,7 +88,7 @@ func (in Inputs) on(c control.ControlID) bool {
 }
 
 // latched reports whether an endpoint that is up again waits until somebody resumes it.
-func (in Inputs) latched(leaf *Leaf, _ health.Status) bool {
+func (in Inputs) latched(leaf *Leaf) bool {
 	return leaf.Pool.Failback == FailbackManual && in.Control.Latched(leaf.Pool.Name, leaf.Endpoint)
 }
 

@@ -212,6 +212,9 @@ func (p *parser) poolPolicy(keys *poolKeys, context string) {
 	}
 	only(keys.failback.Given(), keys.failback.Position, "failback", Failover)
 	only(keys.explore.Given(), keys.explore.Position, "explore", Latency)
+	if keys.failback.Value == FailbackManual && slices.ContainsFunc(keys.members, func(m strict.At[memberKeys]) bool { return m.Value.pool.Given() }) {
+		p.mistakes.Add(keys.failback.Position, "%s: failback: manual is for pools of endpoints: a pool in it comes back by its own members", context)
+	}
 	if keys.slowStart.Given() && policy == Failover && keys.failback.Value != FailbackRamp {
 		p.mistakes.Add(keys.slowStart.Position, "%s: slow_start is only used with failback: ramp where the policy is failover", context)
 	}

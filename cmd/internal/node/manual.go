@@ -9,7 +9,6 @@ import (
 
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
-	"github.com/meridian-gslb/meridian/zones"
 )
 
 // noteOverlays makes events of the endpoints that a new state has another manual state of, or another expiry. Each says
@@ -46,8 +45,8 @@ func (n *Node) noteOverlays(s *control.State) {
 	for _, endpoint := range slices.Sorted(maps.Keys(texts)) {
 		states, here := measured[endpoint]
 		n.event(health.EventEndpoint, endpoint, texts[endpoint]+"; "+sayMeasured(states, here))
+		n.change.Endpoints = append(n.change.Endpoints, endpoint)
 	}
-	n.change.All = true
 }
 
 // noteLatches makes events of the members that a new state latches or no longer does.
@@ -55,7 +54,7 @@ func (n *Node) noteLatches(s *control.State) {
 	for _, l := range s.Latches() {
 		if !n.control.Latched(l.Pool, l.Endpoint) {
 			n.event(health.EventLatch, l.Pool, fmt.Sprintf("%s is passed over until it is resumed", l.Endpoint))
-			n.change.All = true
+			n.change.Endpoints = append(n.change.Endpoints, l.Endpoint)
 		}
 	}
 	for _, l := range n.control.Latches() {
@@ -69,7 +68,7 @@ func (n *Node) noteLatches(s *control.State) {
 			text = fmt.Sprintf("%s resumed by %s: %s", l.Endpoint, e.Actor, e.Reason)
 		}
 		n.event(health.EventLatch, l.Pool, text)
-		n.change.All = true
+		n.change.Endpoints = append(n.change.Endpoints, l.Endpoint)
 	}
 }
 
@@ -96,9 +95,8 @@ func (n *Node) measured() map[string]map[health.CheckID]health.State {
 			if all[m.Endpoint] == nil {
 				all[m.Endpoint] = make(map[health.CheckID]health.State)
 			}
-			for family, address := range m.Address {
-				if pool.Check != "" && address.IsValid() {
-					id := zones.CheckID(pool.Check, m.Endpoint, family)
+			for _, id := range m.Checks(pool.Check) {
+				if id != "" {
 					all[m.Endpoint][id] = view.Status(id, health.Global).State
 				}
 			}

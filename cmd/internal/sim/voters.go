@@ -12,7 +12,6 @@ type voters struct {
 	sim   *Sim
 	hosts []*host // odd in number: of the first nodes of as many regions
 	state *control.State
-	away  func(leader *host) []control.Member // whom clients were failed away from, as the leader answers; nil: nobody
 }
 
 func (v *voters) begin(s *Sim) {
@@ -74,9 +73,9 @@ func (v *voters) decide(cmd control.Command) (control.Result, error) {
 func (v *voters) turn() {
 	if quorum := v.quorum(); quorum != nil {
 		leader := quorum[0]
-		var members []control.Member
-		if v.away != nil && !v.state.Newer(leader.control) {
-			members = v.away(leader)
+		var members []control.Member // whom clients were failed away from, as the leader answers
+		if leader.snapshot != nil && !v.state.Newer(leader.snapshot.Control) {
+			members = leader.snapshot.Away()
 		}
 		for _, cmd := range v.state.Upkeep(epoch.Add(v.sim.now), members, "node "+string(leader.name)) {
 			_, err := v.decide(cmd)

@@ -161,7 +161,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	h.done.Go(func() { h.behind.run(h.stopped) })
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
 	h.done.Go(func() { h.propose(ctx) })
-	h.done.Go(func() { h.keepUp(ctx, nil) })
+	h.done.Go(func() { h.keepUp(ctx, h.away) })
 	h.done.Go(func() { h.driveKeys(ctx) })
 	h.done.Go(func() { h.askParents(ctx) })
 	if h.dns != nil {

@@ -19,6 +19,15 @@ const (
 // by which that was decided.
 type awayFunc func() ([]control.Member, *control.State)
 
+// away is an awayFunc by what this node answers.
+func (h *Host) away() ([]control.Member, *control.State) {
+	s := h.snapshot.Load()
+	if s == nil {
+		return nil, nil
+	}
+	return s.Away(), s.Control
+}
+
 // keepUp has the voters do what their state owes by now, while this node leads them: overlays end that are overdue, members are
 // latched that clients were failed away from. A nil away is of nobody.
 func (h *Host) keepUp(ctx context.Context, away awayFunc) {
