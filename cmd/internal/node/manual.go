@@ -88,19 +88,17 @@ func (n *Node) measured() map[string]map[health.CheckID]health.State {
 	if n.plan == nil {
 		return all
 	}
-	view := n.table.View()
-	for _, pool := range n.plan.World.Pools {
-		for i := range pool.Members {
-			m := &pool.Members[i]
-			if all[m.Endpoint] == nil {
-				all[m.Endpoint] = make(map[health.CheckID]health.State)
-			}
-			for _, id := range m.Checks(pool.Check) {
-				if id != "" {
-					all[m.Endpoint][id] = view.Status(id, health.Global).State
-				}
-			}
+	for _, pool := range n.plan.Pools {
+		for i := range pool.Leaves {
+			all[pool.Leaves[i].Endpoint] = nil
 		}
+	}
+	view := n.table.View()
+	for _, t := range n.plan.Targets {
+		if all[t.Endpoint] == nil {
+			all[t.Endpoint] = make(map[health.CheckID]health.State)
+		}
+		all[t.Endpoint][t.ID] = view.Status(t.ID, health.Global).State
 	}
 	return all
 }

@@ -117,6 +117,8 @@ func (c *checker) ask(h *host) {
 			c.violation(h, "answers %s with %s, which is not enabled", q.name, pool.Members[i].Endpoint)
 		case !on(h.control, pool.Members[i].Control):
 			c.violation(h, "answers %s with %s, whose control is off", q.name, pool.Members[i].Endpoint)
+		case forcedDown(h.control, pool.Members[i].Endpoint):
+			c.violation(h, "answers %s with %s, which is forced down", q.name, pool.Members[i].Endpoint)
 		}
 	}
 }
@@ -124,6 +126,11 @@ func (c *checker) ask(h *host) {
 func poolOf(p *zones.Plan, name string) *zones.Pool {
 	i := slices.IndexFunc(p.World.Pools, func(pool zones.Pool) bool { return pool.Name == name })
 	return &p.World.Pools[i]
+}
+
+func forcedDown(state *control.State, endpoint string) bool {
+	overlay, _ := state.Overlay(endpoint)
+	return overlay.State == control.ForceDown
 }
 
 // current compares a node's answers to one question with what its own view of the world asks for. A snapshot may lag

@@ -47,7 +47,7 @@ func (c *chaos) fault() {
 		do     func()
 	}{
 		{6, c.failSome}, {6, c.heal}, {4, c.cutSome}, {2, c.cutOneWay}, {3, c.mend}, {5, c.degrade},
-		{3, c.lie}, {4, c.crashSome}, {1, c.crashAll}, {6, c.control}, {2, c.reload},
+		{3, c.lie}, {4, c.crashSome}, {1, c.crashAll}, {6, c.control}, {4, c.byHand}, {2, c.reload},
 	}
 	total := 0
 	for _, f := range faults {
@@ -184,6 +184,26 @@ func (c *chaos) control() {
 	}
 	_, err := c.voters.set("chaos", "a random change", switches...)
 	c.note("set %v: %v", switches, err)
+}
+
+// byHand sets some endpoints by hand, half of them for so short a time that the voters have to end it.
+func (c *chaos) byHand() {
+	cmd := control.Command{Kind: control.KindOverlay, Actor: "chaos", Reason: "a random change"}
+	for _, endpoint := range c.endpoints() {
+		if c.rnd.IntN(3) > 0 {
+			continue
+		}
+		set := control.OverlaySet{Endpoint: endpoint, State: pick(c, control.Manuals())}
+		if set.State != control.Auto && c.rnd.IntN(2) == 0 {
+			set.For = time.Second + time.Duration(c.rnd.IntN(40))*time.Second
+		}
+		cmd.Overlays = append(cmd.Overlays, set)
+	}
+	if len(cmd.Overlays) == 0 {
+		return
+	}
+	_, err := c.voters.decide(cmd)
+	c.note("set by hand %v: %v", cmd.Overlays, err)
 }
 
 // reload gives the other plan, or the first one, to some nodes; calm gives the first one to all.

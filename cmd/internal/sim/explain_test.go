@@ -210,6 +210,30 @@ func drawControl(t *rapid.T, w *zones.World) *control.State {
 		command.Switches = append(command.Switches, control.Switch{Control: c.Name, On: rapid.Bool().Draw(t, string(c.Name))})
 	}
 	state, _ = state.Apply(2, command)
+	byHand := control.Command{Kind: control.KindOverlay, Time: epoch, Actor: "a", Reason: "b"}
+	latch := control.Command{Kind: control.KindLatch, Time: epoch, Actor: "a", Reason: "b"}
+	for _, pool := range w.Pools {
+		for _, m := range pool.Members {
+			if m.Endpoint == "" {
+				continue
+			}
+			// "" and Auto are of those that nobody touches.
+			if hand := rapid.SampledFrom([]control.Manual{"", "", control.Auto, control.ForceUp, control.ForceDown, control.Drain}).Draw(t, "by hand"); hand != "" {
+				byHand.Overlays = append(byHand.Overlays, control.OverlaySet{Endpoint: m.Endpoint, State: hand})
+			}
+			if rapid.IntRange(0, 3).Draw(t, "latched") == 0 {
+				latch.Latch = append(latch.Latch, control.Member{Pool: pool.Name, Endpoint: m.Endpoint})
+			}
+		}
+	}
+	for _, command := range []control.Command{byHand, latch} {
+		if len(command.Overlays)+len(command.Latch) > 0 {
+			var result control.Result
+			if state, result = state.Apply(state.Index+1, command); result.Err() != nil {
+				t.Fatal(result.Err())
+			}
+		}
+	}
 	return state
 }
 
