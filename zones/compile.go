@@ -23,15 +23,9 @@ import (
 func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 	c := newCompiler(w, table, orders)
 	p := &Plan{
-		World: w, Table: table, Near: c.neighbours(), estimates: orders,
-		Orders:  make(map[geo.Place][]geo.RegionID),
+		World: w, Table: table, Near: c.neighbours(), Orders: c.picture,
 		zones:   make(map[string]*ZoneData, len(w.Zones)),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int), byEndpoint: make(map[string][]int),
-	}
-	for id, order := range c.orders {
-		if place := table.Place(geo.PlaceID(id)); orders.Sampled(place) {
-			p.Orders[place] = order
-		}
 	}
 	pools := make(map[string]*PoolPlan)
 	for i := range w.Pools {
@@ -70,8 +64,9 @@ type compiler struct {
 	table     *geo.Table
 	pools     map[string]*Pool
 	at        map[geo.RegionID]geo.Coordinates
-	orders    [][]geo.RegionID // of all regions, by PlaceID; nil where nothing says which is near
-	measured  *geo.Overlay     // the prefixes of which round-trip times are known
+	picture   *rtt.Orders  // of which regions are near
+	measured  *geo.Overlay // its prefixes
+	explore   bool         // some pool does
 	groupings map[string]grouping
 }
 
@@ -86,7 +81,9 @@ func newCompiler(w *World, table *geo.Table, orders *rtt.Orders) *compiler {
 	for _, r := range w.Regions {
 		c.at[r.ID] = r.At
 	}
-	c.placeRegions(orders)
+	c.explore = slices.ContainsFunc(w.Pools, func(p Pool) bool { return p.Explore > 0 })
+	c.picture = orders.For(rtt.Config{Places: table, Regions: c.regions(), Explore: c.explore})
+	c.measured = c.picture.Overlay()
 	return c
 }
 
@@ -96,18 +93,6 @@ func (c *compiler) regions() []rtt.Region {
 		regions[i] = rtt.Region{ID: r.ID, At: r.At}
 	}
 	return regions
-}
-
-func (c *compiler) placeRegions(orders *rtt.Orders) {
-	regions := c.regions()
-	c.orders = make([][]geo.RegionID, c.table.Places())
-	for id := range c.orders {
-		place := c.table.Place(geo.PlaceID(id))
-		known := func(r rtt.Region) bool { estimate, _ := orders.Estimate(place, r); return estimate > 0 }
-		if slices.ContainsFunc(regions, known) {
-			c.orders[id] = orders.Order(place, regions)
-		}
-	}
 }
 
 // neighbours orders the other regions of each region by distance.

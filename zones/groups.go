@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/geo/rtt"
 )
 
 // A grouping is how some pools tell clients apart, and what they do with each group. Pools that are laid out alike share it.
@@ -141,7 +140,7 @@ func (c *compiler) fold(root *level, l listed, near bool) (g grouping) {
 		var measured uint32
 		s.prefixes, measured = l.around(value)
 		if near {
-			s.order, s.explore = c.near(id, s.place, measured)
+			s.order, s.explore = c.near(s.place, measured)
 		}
 		plan := s.group(root)
 		text.Reset()
@@ -206,11 +205,13 @@ func (g *GroupPlan) write(b *strings.Builder) {
 
 // near returns all regions, nearest first, for the clients of a place and a measured prefix, and the one that is worth a try; nil where
 // nothing says which is near.
-func (c *compiler) near(id geo.PlaceID, place geo.Place, measured uint32) (order []geo.RegionID, explore geo.RegionID) {
-	if measured == 0 {
-		return c.orders[id], ""
+func (c *compiler) near(place geo.Place, measured uint32) (order []geo.RegionID, explore geo.RegionID) {
+	if !c.picture.Knows(place, measured) {
+		return nil, ""
 	}
-	return c.orders[id], ""
+	regions := c.regions()
+	if c.explore {
+		explore, _ = c.picture.Explore(place, measured, regions)
+	}
+	return c.picture.Order(place, measured, regions), explore
 }
-
-var _ = rtt.New

@@ -21,12 +21,11 @@ type Plan struct {
 	Pools    []*PoolPlan                     // in the world's order
 	Targets  []*health.Target                // what the vantages probe, ordered by ID
 	Counters []Counter                       // what a nameserver counts, by number
-	Orders   map[geo.Place][]geo.RegionID    // all regions, nearest first, as compiled for the places with samples
+	Orders   *rtt.Orders                     // that it was compiled by
 	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first
 	Digest   health.Hash64                   // of the world and the geo table
 	Reports  *Reports                        // nil: nobody is told of errors with the zones
 
-	estimates *rtt.Orders          // that the plan was compiled by
 	zones     map[string]*ZoneData // by apex in wire format, lower case
 	lengths   [256]bool            // that an apex has
 	byCheck   map[health.CheckID][]int
@@ -74,7 +73,8 @@ func (p *Plan) Composes() bool {
 func (p *Plan) estimate(place geo.Place, region geo.RegionID) (time.Duration, uint32) {
 	for _, r := range p.World.Regions {
 		if r.ID == region {
-			return p.estimates.Estimate(place, rtt.Region{ID: r.ID, At: r.At})
+			e := p.Orders.Estimate(place, 0, rtt.Region{ID: r.ID, At: r.At})
+			return e.RTT, e.Samples
 		}
 	}
 	return 0, 0

@@ -1,6 +1,7 @@
 package rtt
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -13,109 +14,201 @@ var (
 	euWest  = Region{"eu-west", geo.Coordinates{Latitude: 53.3, Longitude: -6.3}}
 	apSouth = Region{"ap-south", geo.Coordinates{Latitude: 19.1, Longitude: 72.9}}
 	regions = []Region{usEast, euWest, apSouth}
-	germany = geo.Place{Country: "DE", Located: true, At: geo.Coordinates{Latitude: 51, Longitude: 10}}
+
+	// By distance from Germany: eu-west 46 ms, ap-south 136, us-east 140.
+	germany = geo.Place{Country: "DE", ASN: 64500, Located: true, At: geo.Coordinates{Latitude: 51, Longitude: 10}}
+	cable   = geo.Place{Country: "DE", ASN: 64501, Located: true, At: germany.At}
+	anyDE   = geo.Place{Country: "DE", Located: true, At: germany.At}
+	nowhere = geo.Place{Country: "XX"}
 )
 
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func ms(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
+
+// testPlaces is a table of the places above.
+func testPlaces(t testing.TB) *geo.Table {
+	t.Helper()
+	var b geo.Builder
+	for _, p := range []struct {
+		prefix string
+		place  geo.Place
+	}{{"5.0.0.0/8", germany}, {"2a00::/12", germany}, {"5.128.0.0/9", cable}, {"7.0.0.0/8", anyDE}, {"2.0.0.0/8", nowhere}} {
+		if err := b.Add(netip.MustParsePrefix(p.prefix), p.place); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.Build()
+}
+
+// A lab is a model that goes by the regions and places above, and its time.
+type lab struct {
+	t testing.TB
+	*Model
+	config Config
+	now    time.Time
+	orders *Orders
+}
+
+func newLab(t testing.TB, tables ...*Table) *lab {
+	t.Helper()
+	l := &lab{t: t, Model: New(), now: start, config: Config{Places: testPlaces(t), Regions: regions, Tables: tables}}
+	l.orders = l.Model.Orders().For(l.config)
+	l.Adopt(l.orders)
+	return l
+}
+
+// settled is a lab whose model is no longer young.
+func settled(t testing.TB, tables ...*Table) *lab {
+	l := newLab(t, tables...)
+	for range lastingEpochs {
+		l.epoch()
+	}
+	return l
+}
+
+// epoch lets one begin.
+func (l *lab) epoch() bool {
+	l.now = l.now.Add(EpochLength)
+	changed := l.Advance(l.now)
+	l.orders = l.Model.Orders().For(l.config)
+	return changed
+}
+
+// tell has a gateway of a region report.
+func (l *lab) tell(region geo.RegionID, rows ...row) {
+	l.t.Helper()
+	r, err := ParseReport(reportOf(region, l.now, rows...).Append(nil))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.Replace("gateway-"+string(region), r, l.now)
+}
+
+func reportOf(region geo.RegionID, now time.Time, rows ...row) Report {
+	rows = stamped(rows, now)
+	slices.SortFunc(rows, row.compare)
+	return Report{Region: region, epoch: EpochOf(now), rows: rows}
+}
+
+// stamped are rows as they come out of a report.
+func stamped(rows []row, now time.Time) []row {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].epoch = uint32(EpochOf(now))
+	}
+	return rows
+}
+
+// count is so many samples of a time from the clients of a place to a region, by country alone or by ASN.
+func count(p geo.Place, to Region, rtt float64, n float64) row {
+	r := row{id: keyOf(p.Country, p.ASN, p.Located), rtt: uint32(rtt * 1000), weight: uint16(n * whole)}
+	if p.Located {
+		r.expected = uint32(Prior(p.At, to.At).Microseconds())
+	}
+	return r
+}
+
+// countPrefix is so many samples from a prefix.
+func countPrefix(prefix string, rtt float64, n float64) row {
+	return row{id: prefixID(netip.MustParsePrefix(prefix)), rtt: uint32(rtt * 1000), weight: uint16(n * whole)}
+}
+
+// first is the region that a client is sent to.
+func (l *lab) first(client string) geo.RegionID { return l.order(client)[0] }
+
+func (l *lab) order(client string) []geo.RegionID {
+	a := netip.MustParseAddr(client)
+	return l.orders.Order(l.config.Places.Place(l.config.Places.Lookup(a)), l.orders.Overlay().Find(a), regions)
+}
+
+func (l *lab) estimate(client string, r Region) Estimate {
+	a := netip.MustParseAddr(client)
+	return l.orders.Estimate(l.config.Places.Place(l.config.Places.Lookup(a)), l.orders.Overlay().Find(a), r)
+}
+
 func TestOrderByDistance(t *testing.T) {
+	byDistance := []geo.RegionID{"eu-west", "ap-south", "us-east"}
+	given := []geo.RegionID{"us-east", "eu-west", "ap-south"}
+	var none *Orders
 	for _, row := range []struct {
-		why   string
-		place geo.Place
-		want  []geo.RegionID
+		why    string
+		orders *Orders
+		place  geo.Place
+		want   []geo.RegionID
 	}{
-		{"nearest first", germany, []geo.RegionID{"eu-west", "ap-south", "us-east"}},
-		{"nothing known: as given", geo.Place{}, []geo.RegionID{"us-east", "eu-west", "ap-south"}},
+		{"nearest first", newLab(t).orders, germany, byDistance},
+		{"a place that no table has", newLab(t).orders, geo.Place{Country: "AQ", Located: true, At: germany.At}, byDistance},
+		{"nothing known: as given", newLab(t).orders, geo.Place{}, given},
+		{"no orders yet: by distance", none, germany, byDistance},
+		{"no orders and nothing known", none, nowhere, given},
+		{"a model that was never told of a configuration", New().Orders(), germany, byDistance},
 	} {
-		if got := New().Orders().Order(row.place, regions); !slices.Equal(got, row.want) {
+		if got := row.orders.Order(row.place, 0, regions); !slices.Equal(got, row.want) {
 			t.Errorf("%s: Order = %v, want %v", row.why, got, row.want)
 		}
+		if got := row.orders.Knows(row.place, 0); got != row.place.Located {
+			t.Errorf("%s: Knows = %v", row.why, got)
+		}
+	}
+	if got := none.Estimate(germany, 0, euWest); got.From != "distance" || got.RTT != Prior(germany.At, euWest.At) || got.Deviation == 0 {
+		t.Errorf("estimate without orders = %+v", got)
+	}
+	if got := none.Estimate(nowhere, 0, euWest); got != (Estimate{}) {
+		t.Errorf("estimate of nowhere without orders = %+v", got)
+	}
+	if none.Epoch() != 0 || none.Overlay() != nil {
+		t.Errorf("no orders are of epoch %d with overlay %v", none.Epoch(), none.Overlay())
 	}
 }
 
-// A timeline of reports from the gateways of two regions, and whom German clients are sent to.
-func TestOrderLearnsWithHysteresis(t *testing.T) {
-	m := New()
-	report := func(region geo.RegionID, milliseconds int, count uint32) {
-		m.Replace("gateway-"+string(region), Report{region, map[Key]Mean{"DE": {time.Duration(milliseconds) * time.Millisecond, count}}})
+// The order of some regions is that of all with the others left out, and a region of another configuration has its distance.
+func TestOrderOfSomeRegions(t *testing.T) {
+	l := newLab(t)
+	if got, want := l.orders.Order(germany, 0, []Region{usEast, apSouth}), []geo.RegionID{"ap-south", "us-east"}; !slices.Equal(got, want) {
+		t.Errorf("Order of two = %v, want %v", got, want)
 	}
-	report("us-east", 140, 1000)
-	for _, step := range []struct {
-		why   string
-		rtt   int
-		count uint32
-		want  geo.RegionID
-	}{
-		{"distance alone", 0, 0, "eu-west"},
-		{"a few slow samples weigh less than the distance", 300, 3, "eu-west"},
-		{"second is faster but not by enough", 148, 1000, "eu-west"},
-		{"a gain worth a move", 170, 1000, "us-east"},
-		{"back, but not by enough", 132, 1000, "us-east"},
-		{"back by enough", 90, 1000, "eu-west"},
-	} {
-		report("eu-west", step.rtt, step.count)
-		order := m.Orders().Order(germany, []Region{usEast, euWest})
-		m.Settle(map[geo.Place][]geo.RegionID{germany: order})
-		if order[0] != step.want {
-			t.Errorf("%s: first region = %s, want %s", step.why, order[0], step.want)
-		}
+	other := Region{"eu-north", geo.Coordinates{Latitude: 59, Longitude: 18}}
+	if got, want := l.orders.Order(germany, 0, []Region{usEast, other}), []geo.RegionID{"eu-north", "us-east"}; !slices.Equal(got, want) {
+		t.Errorf("Order with a region of no configuration = %v, want %v", got, want)
+	}
+	if got := l.orders.Estimate(germany, 0, other); got.From != "distance" || got.RTT != Prior(germany.At, other.At) {
+		t.Errorf("estimate for a region of no configuration = %+v", got)
 	}
 }
 
 func TestUnknownRegionsComeLast(t *testing.T) {
-	m := New()
-	m.Replace("gateway", Report{"eu-west", map[Key]Mean{"XX": {40 * time.Millisecond, 5}}})
-	nowhere := geo.Place{Country: "XX"}
-	if got, want := m.Orders().Order(nowhere, regions), []geo.RegionID{"eu-west", "us-east", "ap-south"}; !slices.Equal(got, want) {
-		t.Errorf("Order of a place that is nowhere, with samples from eu-west = %v, want %v", got, want)
+	l := settled(t)
+	if got, want := l.order("2.0.0.1"), []geo.RegionID{"us-east", "eu-west", "ap-south"}; !slices.Equal(got, want) {
+		t.Errorf("Order of a place that is nowhere = %v, want as given: %v", got, want)
 	}
-	if !m.Forget("gateway") || m.Forget("gateway") {
-		t.Error("Forget does not say whether there was something to forget")
+	l.tell("ap-south", count(nowhere, apSouth, 40, 5))
+	for range lastingEpochs {
+		l.epoch()
 	}
-	if got := m.Orders().Order(nowhere, regions)[0]; got != "us-east" {
-		t.Errorf("first region after Forget = %s, want the first given", got)
+	if got, want := l.order("2.0.0.1"), []geo.RegionID{"ap-south", "us-east", "eu-west"}; !slices.Equal(got, want) {
+		t.Errorf("Order of a place that is nowhere, with samples of ap-south = %v, want %v", got, want)
 	}
-}
-
-func TestReplaceIsBounded(t *testing.T) {
-	m := New()
-	for i := range MaxSources + 5 {
-		taken := m.Replace(string(rune(i)), Report{Region: "us-east"})
-		if want := i < MaxSources; taken != want {
-			t.Fatalf("Replace of source %d = %v, want %v", i, taken, want)
-		}
+	if !l.orders.Knows(nowhere, 0) {
+		t.Error("with samples nothing is known")
 	}
-	if !m.Replace(string(rune(0)), Report{Region: "eu-west"}) {
-		t.Error("Replace of a known source refused when full")
+	backwards := []Region{apSouth, euWest, usEast}
+	if got, want := l.orders.Order(nowhere, 0, backwards), []geo.RegionID{"ap-south", "eu-west", "us-east"}; !slices.Equal(got, want) {
+		t.Errorf("unknown regions = %v, want in the order given: %v", got, want)
 	}
 }
 
-func TestReportTravels(t *testing.T) {
-	r := Report{"eu-west", map[Key]Mean{"DE": {41 * time.Millisecond, 7}, "FR": {Mean{}.RTT, 0}}}
-	got, err := ParseReport(r.Append(nil))
-	if err != nil || got.Region != r.Region || len(got.Means) != 2 || got.Means["DE"] != r.Means["DE"] {
-		t.Errorf("ParseReport(Append(%v)) = %v, %v", r, got, err)
+func TestEpochs(t *testing.T) {
+	if got := EpochOf(time.Unix(0, 0)); got != 0 {
+		t.Errorf("EpochOf(1970) = %d", got)
 	}
-}
-
-func FuzzParseReport(f *testing.F) {
-	f.Add(Report{"eu-west", map[Key]Mean{"DE": {41 * time.Millisecond, 7}}}.Append(nil))
-	f.Add([]byte{1, 'a', 0xff})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := ParseReport(b)
-		if err != nil {
-			return
-		}
-		if again, err := ParseReport(r.Append(nil)); err != nil || len(again.Means) != len(r.Means) {
-			t.Errorf("ParseReport(%x) does not survive a second trip: %v", b, err)
-		}
-	})
-}
-
-func TestOldSamplesAreOutweighed(t *testing.T) {
-	mean := Mean{}.Add(100*time.Millisecond, 1_000_000)
-	for range 10 {
-		mean = mean.Add(20*time.Millisecond, 1000)
+	if got := EpochOf(time.Unix(-1e9, 0)); got != 0 {
+		t.Errorf("EpochOf before 1970 = %d", got)
 	}
-	if mean.Count != MaxCount || mean.RTT > 21*time.Millisecond {
-		t.Errorf("mean after many new samples = %v, want about 20ms, count %d", mean, MaxCount)
+	if a, b := EpochOf(start), EpochOf(start.Add(EpochLength-1)); a != b || EpochOf(start.Add(EpochLength)) != a+1 {
+		t.Errorf("epochs of %v: %d, %d", EpochLength, a, b)
+	}
+	if HalfLife%EpochLength != 0 {
+		t.Errorf("half-life %v is no multiple of %v", HalfLife, EpochLength)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
@@ -28,7 +27,9 @@ func (n *Node) Compiled(p *zones.Plan, now time.Time) {
 		}
 	}
 	n.table.SetTargets(p.Targets, regionIDs(regions), now)
-	n.model.Settle(p.Orders)
+	if n.model.Adopt(p.Orders) {
+		n.out.Orders = n.model.Orders()
+	}
 	n.reassign()
 	n.change.All, n.stale, n.viewChanged = true, true, true
 	n.urgent = n.urgent || first
@@ -118,50 +119,6 @@ func onOff(on bool) string {
 func (n *Node) Answers(answers []health.RegionAnswers, now time.Time) {
 	n.at(now)
 	n.answers = answers
-}
-
-// maxSample bounds what one client can claim.
-const maxSample = time.Second
-
-// Sample takes the round-trip times to clients in, as a gateway of this node's region measured them. Each sample is one
-// vote of its prefix, however many connections it counts: no client may outvote its country.
-func (n *Node) Sample(samples []rtt.Sample, now time.Time) {
-	n.at(now)
-	if n.plan == nil {
-		return
-	}
-	for _, s := range samples {
-		key := rtt.KeyOf(n.plan.Table.Place(n.plan.Table.Lookup(s.Prefix.Addr())))
-		mean, known := n.report.Means[key]
-		if key == "" || !known && len(n.report.Means) >= rtt.MaxPlaces {
-			continue
-		}
-		n.report.Means[key] = mean.Add(min(s.RTT, maxSample), 1)
-		n.fresh = true
-	}
-}
-
-// reportSamples tells every node, once a minute, what this one's gateway has measured so far.
-func (n *Node) reportSamples() {
-	if n.now.Before(n.nextReport) {
-		return
-	}
-	n.nextReport = n.now.Add(reportEvery)
-	if n.fresh {
-		n.fresh = false
-		n.send("", health.KindSamples, n.report.Append(appendUint64(nil, n.incarnation, uint64(n.now.UnixMilli()))))
-		n.learn(n.cfg.Name, n.report)
-	}
-	if n.orders {
-		n.orders = false
-		n.out.Orders = n.model.Orders()
-	}
-}
-
-func (n *Node) learn(source health.NodeID, r rtt.Report) {
-	if n.model.Replace(string(source), r.Clone()) {
-		n.orders = true
-	}
 }
 
 // publish makes a snapshot of what changed, not more often than people or resolvers could tell.

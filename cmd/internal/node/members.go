@@ -47,6 +47,7 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 		}
 		if !n.alive[m.Node] {
 			n.event(health.EventMember, string(m.Node), fmt.Sprintf("joined from %v, region %s", m.Address, m.Region))
+			n.digest.Retell()
 		}
 		n.remember(m)
 	}
@@ -72,9 +73,7 @@ func (n *Node) forget() {
 		for _, other := range n.members {
 			delete(other.served, id)
 		}
-		if n.model.Forget(string(id)) {
-			n.orders = true
-		}
+		n.model.Forget(string(id))
 		n.event(health.EventMember, string(id), fmt.Sprintf("forgotten after %v: it no longer counts as a vantage", forgetAfter))
 	}
 	if forgotten {
@@ -149,7 +148,7 @@ func (n *Node) persistIncarnation() {
 // Save makes the next Ready persist the statuses, due or not: the node ends.
 func (n *Node) Save(now time.Time) {
 	n.at(now)
-	n.nextSave = now
+	n.nextSave, n.nextSamples = now, now
 }
 
 // save writes the controls when they changed, and the statuses behind, every few seconds.
@@ -158,6 +157,7 @@ func (n *Node) save() {
 		n.out.Persist = append(n.out.Persist, Record{RecordControls, n.control.Encode(), true})
 		n.unsaved = false
 	}
+	n.saveSamples()
 	if n.now.Before(n.nextSave) {
 		return
 	}
@@ -187,6 +187,8 @@ func (n *Node) load(r Record) error {
 		n.table.Load(saved)
 	case RecordMembers:
 		return n.loadMembers(r.Data)
+	case RecordSamples:
+		return n.loadSamples(r.Data)
 	default:
 		return fmt.Errorf("unknown record")
 	}
@@ -217,6 +219,9 @@ func (n *Node) show() {
 	v := &View{
 		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
 		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock,
+	}
+	if full := n.digest.Dropped() + n.model.Dropped(); full > 0 {
+		v.Dropped["samples_full"] = full
 	}
 	if n.snapshot != nil {
 		v.Snapshot = n.snapshot.Digest

@@ -22,14 +22,15 @@ import (
 
 // Periods of what a node does unasked.
 const (
-	heartbeatEvery = time.Second
-	fullEvery      = 30 * time.Second // all verdicts, changed or not
-	publishEvery   = 100 * time.Millisecond
-	pullEvery      = time.Second // per vantage, and from the third that did not help on twice as long each time
-	pullAtLeast    = 5 * time.Second
-	reportEvery    = time.Minute // round-trip times
-	saveEvery      = 5 * time.Second
-	forgetAfter    = 24 * time.Hour // a member that is gone no longer counts as a vantage
+	heartbeatEvery   = time.Second
+	fullEvery        = 30 * time.Second // all verdicts, changed or not
+	publishEvery     = 100 * time.Millisecond
+	pullEvery        = time.Second // per vantage, and from the third that did not help on twice as long each time
+	pullAtLeast      = 5 * time.Second
+	reportEvery      = time.Minute // round-trip times
+	saveEvery        = 5 * time.Second
+	saveSamplesEvery = 10 * time.Minute
+	forgetAfter      = 24 * time.Hour // a member that is gone no longer counts as a vantage
 )
 
 // Config says which node this is. It is not changed.
@@ -48,6 +49,7 @@ const (
 	RecordControls    = "controls"
 	RecordStatuses    = "statuses"
 	RecordMembers     = "members"
+	RecordSamples     = "samples"
 )
 
 // A Record is a piece of state on disk; a newer one replaces an older one of the same name.
@@ -116,9 +118,7 @@ type Node struct {
 	stale    bool // something changed that a publish would show
 
 	model  *rtt.Model
-	report rtt.Report
-	fresh  bool // report has samples that no peer has heard of
-	orders bool // the model has learnt since the last compile
+	digest *rtt.Digest // of this node's gateway
 
 	serves   []health.ServedKeys
 	servings uint64 // messages about them
@@ -131,6 +131,7 @@ type Node struct {
 	nextReport    time.Time
 	nextServing   time.Time
 	nextSave      time.Time
+	nextSamples   time.Time // when those of this node's gateway are saved
 	lastPublish   time.Time
 	lastView      time.Time
 	viewChanged   bool
@@ -147,10 +148,10 @@ func New(cfg Config, saved []Record, now time.Time) *Node {
 	n := &Node{
 		cfg: cfg, started: now, now: now, table: health.NewTable(cfg.Region, now),
 		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool),
-		relay: make(map[health.NodeID]*relay), model: rtt.New(),
-		report:  rtt.Report{Region: cfg.Region, Means: make(map[rtt.Key]rtt.Mean)},
+		relay: make(map[health.NodeID]*relay), model: rtt.New(), digest: rtt.NewDigest(rtt.MaxDigest),
 		dropped: make(map[string]uint64), viewChanged: true, clock: Clock{Fit: true},
 		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextServing: now, nextSave: now.Add(saveEvery),
+		nextSamples: now.Add(saveSamplesEvery),
 	}
 	n.voice.init()
 	for _, r := range saved {
@@ -189,6 +190,7 @@ func (n *Node) Ready() Ready {
 	n.statusWake = wake
 	n.noteStatuses(before, changed)
 	n.reportSamples()
+	n.learn()
 	n.expire()
 	n.publish()
 	n.show()

@@ -2,12 +2,10 @@ package node
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 )
 
@@ -322,35 +320,6 @@ func TestRefused(t *testing.T) {
 	eu.Refused(errors.New("world.yaml:3: no such thing"), eu.now)
 	if out := eu.step(); out.Snapshot != nil || eu.snapshot != before || len(out.Events) != 1 || !strings.Contains(out.Events[0].Text, "world.yaml:3") {
 		t.Errorf("a mistake makes %+v, want one event", out)
-	}
-}
-
-// What a gateway measures reaches the other nodes within a minute, once, and asks for a new order of regions.
-func TestSamples(t *testing.T) {
-	eu, in, _ := mesh(t)
-	eu.Sample([]rtt.Sample{{Prefix: netip.MustParsePrefix("5.1.2.0/24"), RTT: 80 * time.Millisecond, Count: 50}}, eu.now)
-	eu.step()
-	reports := kinds(eu.pass(61*time.Second), health.KindSamples)
-	if len(reports) != 1 {
-		t.Fatalf("%d reports in a minute, want 1", len(reports))
-	}
-	in.now = eu.now
-	in.get(reports...)
-	if !in.orders && in.out.Orders == nil {
-		t.Error("a report teaches nothing")
-	}
-	in.orders = false
-	if in.get(reports...); in.orders {
-		t.Error("a replay teaches something")
-	}
-	in.orders = true
-	for asked, until := false, in.now.Add(2*time.Minute); !asked; asked = in.out.Orders != nil {
-		if in.pass(time.Second); in.now.After(until) {
-			t.Fatal("no new orders in two minutes")
-		}
-	}
-	if len(kinds(eu.pass(2*time.Minute), health.KindSamples)) != 0 {
-		t.Error("without new samples there are reports")
 	}
 }
 

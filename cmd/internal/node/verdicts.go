@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 )
 
@@ -164,29 +163,4 @@ func appendUint64(b []byte, numbers ...uint64) []byte {
 		b = binary.BigEndian.AppendUint64(b, x)
 	}
 	return b
-}
-
-// samples takes the report of another gateway's round-trip times in; an older one than the last is a replay.
-func (n *Node) samples(origin health.NodeID, body []byte) error {
-	if len(body) < 16 {
-		return fmt.Errorf("%w: report of %d bytes", health.ErrMessage, len(body))
-	}
-	incarnation, sequence := binary.BigEndian.Uint64(body), binary.BigEndian.Uint64(body[8:])
-	m := n.members[origin]
-	if !m.Roles.Has(health.RoleGateway) {
-		return fmt.Errorf("%w: %s is no gateway", health.ErrMessage, origin)
-	}
-	if incarnation < m.reportedIn || incarnation == m.reportedIn && sequence <= m.reported {
-		return nil
-	}
-	report, err := rtt.ParseReport(body[16:])
-	if err != nil {
-		return err
-	}
-	if report.Region != m.Region {
-		return fmt.Errorf("%w: %s is in %s, its report says %s", health.ErrMessage, origin, m.Region, report.Region)
-	}
-	m.reportedIn, m.reported = incarnation, sequence
-	n.learn(origin, report)
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -123,12 +124,17 @@ func (h *Host) regionOrder() []geo.RegionID {
 }
 
 func (h *Host) sampled(samples []gateway.Sample) {
-	converted := make([]rtt.Sample, len(samples))
-	for i, s := range samples {
-		converted[i] = rtt.Sample(s)
+	for part := range slices.Chunk(samples, samplesAtOnce) {
+		converted := make([]rtt.Sample, len(part))
+		for i, s := range part {
+			converted[i] = rtt.Sample(s)
+		}
+		h.offer(func(now time.Time) { h.node.Sample(converted, now) })
 	}
-	h.offer(func(now time.Time) { h.node.Sample(converted, now) })
 }
+
+// samplesAtOnce keeps a node from its other events for a few milliseconds at most.
+const samplesAtOnce = 1000
 
 func (h *Host) openMesh() error {
 	key, err := readKey(h.cfg.GossipKey)

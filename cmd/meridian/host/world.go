@@ -166,7 +166,11 @@ func (c *compiler) compile(world *zones.World) (*zones.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return world.Compile(table, c.orders)
+	plan, err := world.Compile(table, c.orders)
+	if err == nil {
+		c.orders = plan.Orders // what is reckoned of the table once serves the next compile too
+	}
+	return plan, err
 }
 
 // read compiles the directory as it is now.
