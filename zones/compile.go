@@ -66,7 +66,6 @@ type compiler struct {
 	at        map[geo.RegionID]geo.Coordinates
 	picture   *rtt.Orders  // of which regions are near
 	measured  *geo.Overlay // its prefixes
-	explore   bool         // some pool does
 	groupings map[string]grouping
 }
 
@@ -81,8 +80,8 @@ func newCompiler(w *World, table *geo.Table, orders *rtt.Orders) *compiler {
 	for _, r := range w.Regions {
 		c.at[r.ID] = r.At
 	}
-	c.explore = slices.ContainsFunc(w.Pools, func(p Pool) bool { return p.Explore > 0 })
-	c.picture = orders.For(rtt.Config{Places: table, Regions: c.regions(), Explore: c.explore})
+	explores := slices.ContainsFunc(w.Pools, func(p Pool) bool { return p.Explore > 0 })
+	c.picture = orders.For(rtt.Config{Places: table, Regions: c.regions(), Tables: w.latencyTables(), Explore: explores})
 	c.measured = c.picture.Overlay()
 	return c
 }
@@ -114,7 +113,7 @@ func (c *compiler) neighbours() map[geo.RegionID][]geo.RegionID {
 var kindTypes = map[Kind][2]uint16{Addresses: familyTypes, Aliases: {dns.TypeCNAME}, Servers: {dns.TypeSRV}, Mailers: {dns.TypeMX}}
 
 func (c *compiler) pool(pool *Pool, number int) (*PoolPlan, error) {
-	p := &PoolPlan{Pool: pool, Number: number, Types: kindTypes[cmp.Or(pool.Kind, Addresses)], ttl: ttlOf(pool), seed: seedOf(pool.Name)}
+	p := &PoolPlan{Pool: pool, Number: number, Types: kindTypes[cmp.Or(pool.Kind, Addresses)], ttl: ttlOf(pool), seed: seedOf(pool.Name), epoch: c.picture.Epoch()}
 	var err error
 	if p.root, err = c.level(p, pool, around{ttl: p.ttl, enabled: true}); err != nil {
 		return nil, fmt.Errorf("pool %s: %w", pool.Name, err)

@@ -41,7 +41,8 @@ type MemberReason struct {
 	Region   geo.RegionID     `json:"region,omitempty"`
 	Tier     string           `json:"tier"`
 	RTT      time.Duration    `json:"rtt_ns,omitempty"`  // latency: from the client's place, as estimated; 0: not known
-	Samples  uint32           `json:"samples,omitempty"` // that the estimate rests on; 0: on the distance alone
+	Samples  uint32           `json:"samples,omitempty"` // that the estimate rests on most; 0: on the distance, or on a table
+	From     string           `json:"from,omitempty"`    // what the estimate rests on most: "prefix 192.0.2.0/24", "AS64500 in DE", "distance", …
 	Status   *health.Status   `json:"status,omitempty"`  // as measured; nil: without a check
 	Manual   *control.Overlay `json:"manual,omitempty"`  // what somebody set by hand, which holds over what is measured
 	Latched  bool             `json:"latched,omitempty"` // it waits until somebody resumes it
@@ -58,6 +59,7 @@ type MemberReason struct {
 type explainer struct {
 	snapshot  *Snapshot
 	plan      *PoolPlan
+	client    netip.Addr // as it was placed
 	place     geo.Place
 	regions   []geo.RegionID // by leaf: whose vantages decide; Global: all
 	standings []standing
@@ -86,6 +88,7 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number int, seed ui
 	pool.root.eachLeaf(&pool.Groups[g], func(leaf int, region geo.RegionID) { x.regions[leaf] = region })
 	r := &PoolReason{Pool: pool.Pool.Name, Policy: pool.Pool.Policy, Group: g, Rung: x.choice.Rung}
 	r.Client, r.From = pool.located(q.Client)
+	x.client = r.Client
 	x.place = s.Plan.Table.Place(s.Plan.Table.Lookup(r.Client))
 	r.Place = x.place
 	if answers.Groups[g].ByPrefix {
@@ -154,7 +157,8 @@ func (x *explainer) member(l *level, g *GroupPlan, m int, tier string) MemberRea
 	r := MemberReason{Endpoint: member.Endpoint, Pool: member.Pool, Region: member.Region, Tier: tier,
 		Control: string(member.Control), On: in.on(member.Control)}
 	if l.pool.Policy == Latency {
-		r.RTT, r.Samples = x.snapshot.Plan.estimate(x.place, member.Region)
+		e := x.snapshot.Plan.estimate(x.client, x.place, member.Region)
+		r.RTT, r.Samples, r.From = e.RTT, e.Samples, e.From
 	}
 	if inner := l.inner[m]; inner != nil {
 		r.Members = x.members(inner, g.inner[m])

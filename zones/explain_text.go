@@ -66,11 +66,7 @@ func (m *MemberReason) write(b *strings.Builder, before string, at branch) {
 		fmt.Fprintf(b, " (%s)", m.Tier)
 	}
 	if m.RTT > 0 {
-		fmt.Fprintf(b, " (%d ms", m.RTT.Milliseconds())
-		if m.Samples == 0 {
-			b.WriteString(" by distance")
-		}
-		b.WriteString(")")
+		fmt.Fprintf(b, " (%d ms by %s)", m.RTT.Milliseconds(), m.From)
 	}
 	fmt.Fprintf(b, " %s", m.Why)
 	if m.Share > 0 && m.Share < 1 {

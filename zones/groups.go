@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 )
 
 // A grouping is how some pools tell clients apart, and what they do with each group. Pools that are laid out alike share it.
@@ -135,12 +136,14 @@ func (c *compiler) fold(root *level, l listed, near bool) (g grouping) {
 	var number [4]byte
 	ids := make(map[string]geo.GroupID)
 	var text strings.Builder
+	all := c.regions()
 	g.partition = c.table.PartitionWith(l.overlay, func(id geo.PlaceID, value uint32) geo.GroupID {
 		s := setting{place: c.table.Place(id), regions: c.at}
 		var measured uint32
 		s.prefixes, measured = l.around(value)
-		if near {
-			s.order, s.explore = c.near(s.place, measured)
+		if near && c.picture.Knows(s.place, measured) {
+			s.picture, s.measured = c.picture, measured
+			s.order = c.picture.Order(s.place, measured, all)
 		}
 		plan := s.group(root)
 		text.Reset()
@@ -170,8 +173,8 @@ func (s *setting) group(l *level) *GroupPlan {
 	case l.pool.View == Regional && len(s.order) > 0:
 		g.Region = s.order[0]
 	}
-	if l.pool.Explore > 0 && slices.ContainsFunc(l.pool.Members, func(m Member) bool { return m.Region == s.explore }) {
-		g.Explore = s.explore
+	if l.pool.Explore > 0 {
+		g.Explore = s.worthATry(l.pool)
 	}
 	for m, inner := range l.inner {
 		if inner != nil {
@@ -179,6 +182,19 @@ func (s *setting) group(l *level) *GroupPlan {
 		}
 	}
 	return g
+}
+
+// worthATry returns the region of a pool that may be nearer to the clients than what is thought the nearest; empty: none.
+func (s *setting) worthATry(pool *Pool) geo.RegionID {
+	var regions []rtt.Region
+	for i := range pool.Members {
+		r := rtt.Region{ID: pool.Members[i].Region, At: s.regions[pool.Members[i].Region]}
+		if !slices.Contains(regions, r) {
+			regions = append(regions, r)
+		}
+	}
+	region, _ := s.picture.Explore(s.place, s.measured, regions)
+	return region
 }
 
 // write writes all of a group plan that answers follow from.
@@ -201,17 +217,4 @@ func (g *GroupPlan) write(b *strings.Builder) {
 			b.WriteByte(')')
 		}
 	}
-}
-
-// near returns all regions, nearest first, for the clients of a place and a measured prefix, and the one that is worth a try; nil where
-// nothing says which is near.
-func (c *compiler) near(place geo.Place, measured uint32) (order []geo.RegionID, explore geo.RegionID) {
-	if !c.picture.Knows(place, measured) {
-		return nil, ""
-	}
-	regions := c.regions()
-	if c.explore {
-		explore, _ = c.picture.Explore(place, measured, regions)
-	}
-	return c.picture.Order(place, measured, regions), explore
 }

@@ -32,6 +32,7 @@ const (
 	maxRoutes    = 10_000
 	maxZones     = 1_000_000
 	maxDirs      = 64
+	maxTables    = 64     // of round-trip times
 	maxSteers    = 10_000 // of a zone
 )
 
@@ -46,6 +47,7 @@ type sections struct {
 	catalogs []strict.Named[catalogKeys]
 
 	directories []strict.At[string]
+	tables      []strict.At[string]
 	agent       strict.At[string]
 }
 
@@ -74,6 +76,8 @@ var sectionsObject = strict.Object[sections]{
 	strict.Optional("zone_directories", "directories of the world whose every file APEX.zone is a zone with static records; @.zone is the root", "",
 		strict.List(strict.Placed(directoryName), maxDirs),
 		func(s *sections) *[]strict.At[string] { return &s.directories }),
+	strict.Optional("latency_tables", "files of the world with round-trip times from prefixes, AS numbers or countries to regions, CSV or YAML, the latter not beside the configuration. See [steering](steering.md)", "",
+		strict.List(strict.Placed(strict.Text(255)), maxTables), func(s *sections) *[]strict.At[string] { return &s.tables }),
 	strict.Optional("report_agent", "the agent to which resolvers are asked to report errors with the zones (RFC 9567); of zones in which it lies they are not. See [operation](operation.md)", "",
 		strict.Placed(agentName), func(s *sections) *strict.At[string] { return &s.agent }),
 }
@@ -191,6 +195,7 @@ func NewLoader(files Files, prev *World) *Loader {
 		p.read(name, data)
 	}
 	p.regions()
+	l.latencyTables()
 	p.checks()
 	p.panels()
 	p.pools()
@@ -289,6 +294,7 @@ func (p *parser) read(name string, data []byte) {
 	p.source.zones = append(p.source.zones, f.zones...)
 	p.source.catalogs = append(p.source.catalogs, f.catalogs...)
 	p.source.directories = append(p.source.directories, f.directories...)
+	p.source.tables = append(p.source.tables, f.tables...)
 	switch first := p.source.agent; {
 	case !first.Given():
 		p.source.agent = f.agent

@@ -3,8 +3,8 @@ package zones
 import (
 	"iter"
 	"maps"
+	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -69,15 +69,13 @@ func (p *Plan) Composes() bool {
 	return slices.ContainsFunc(p.Pools, func(pool *PoolPlan) bool { return pool.Pool.Answers > 1 || pool.Pool.HTTPS != nil })
 }
 
-// estimate returns what a round trip from a place to a region is expected to take, and how many samples say so.
-func (p *Plan) estimate(place geo.Place, region geo.RegionID) (time.Duration, uint32) {
-	for _, r := range p.World.Regions {
-		if r.ID == region {
-			e := p.Orders.Estimate(place, 0, rtt.Region{ID: r.ID, At: r.At})
-			return e.RTT, e.Samples
-		}
+// estimate returns what a round trip from a client to a region is expected to take.
+func (p *Plan) estimate(client netip.Addr, place geo.Place, region geo.RegionID) rtt.Estimate {
+	i := slices.IndexFunc(p.World.Regions, func(r Region) bool { return r.ID == region })
+	if i < 0 {
+		return rtt.Estimate{}
 	}
-	return 0, 0
+	return p.Orders.Estimate(place, p.Orders.Overlay().Find(client), rtt.Region{ID: region, At: p.World.Regions[i].At})
 }
 
 // A PoolPlan is a pool as far as health can't change it.

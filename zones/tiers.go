@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 )
 
 // A setting is what a policy may go by to order members for clients: their place and their listed prefix, and the regions as
@@ -15,7 +16,8 @@ type setting struct {
 	place    geo.Place
 	prefixes []netip.Prefix // the listed ones around the clients, longest first
 	order    []geo.RegionID // all regions, nearest first; nil where nothing says which is near
-	explore  geo.RegionID   // that may be nearer than is known; empty: none
+	picture  *rtt.Orders    // by which they are near; nil likewise
+	measured uint32         // value of the client's prefix in its overlay
 	regions  map[geo.RegionID]geo.Coordinates
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones/static"
@@ -31,13 +32,20 @@ type World struct {
 	Pools       []Pool   // ordered by name
 	Definitions control.Definitions
 	Gateway     Gateway
-	Zones       []Zone        // ordered by apex
-	Catalogs    []Catalog     // ordered by apex
-	Directories []string      // of whole zones
-	ReportAgent string        // to whom errors with the zones are reported; fully qualified, lower case; empty: nobody
-	Digest      health.Hash64 // of all files and their names
-	Warnings    []Problem     // what is allowed but probably not meant
-	Refused     []Problem     // mistakes in zone files: those zones are as they were before, or without data
+	Zones       []Zone         // ordered by apex
+	Catalogs    []Catalog      // ordered by apex
+	Directories []string       // of whole zones
+	Latency     []LatencyTable // in the order configured
+	ReportAgent string         // to whom errors with the zones are reported; fully qualified, lower case; empty: nobody
+	Digest      health.Hash64  // of all files and their names
+	Warnings    []Problem      // what is allowed but probably not meant
+	Refused     []Problem      // mistakes in zone files: those zones are as they were before, or without data
+}
+
+// A LatencyTable is a file of round-trip times, as it was read.
+type LatencyTable struct {
+	*rtt.Table
+	Version Version
 }
 
 // A Region is a place where Meridian runs nodes or endpoints.

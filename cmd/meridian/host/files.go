@@ -186,19 +186,19 @@ func (d directory) fingerprint(world *zones.World, now time.Time) (uint64, error
 	if err != nil {
 		return 0, err
 	}
-	return d.print(root, world, now, func(z *zones.Zone) zones.Version { return d.Version(z.File) })
+	return d.print(root, world, now, func(name string, _ zones.Version) zones.Version { return d.Version(name) })
 }
 
 // fingerprintOf returns what fingerprint returned when a world was read, if rootPrint returned root just before that.
 func (d directory) fingerprintOf(root uint64, world *zones.World, now time.Time) (uint64, error) {
-	return d.print(root, world, now, func(z *zones.Zone) zones.Version { return z.Version })
+	return d.print(root, world, now, func(_ string, read zones.Version) zones.Version { return read })
 }
 
 // settled is how old the last change in a directory must be for the next one to be told from it by its time.
 const settled = 2 * time.Second
 
 // print is 0 where a directory has only just changed: then it is to be read again.
-func (d directory) print(root uint64, world *zones.World, now time.Time, version func(*zones.Zone) zones.Version) (uint64, error) {
+func (d directory) print(root uint64, world *zones.World, now time.Time, version func(name string, read zones.Version) zones.Version) (uint64, error) {
 	p := print{fnv.New64a()}
 	binary.Write(p, binary.BigEndian, root) // never fails
 	if world == nil {
@@ -214,9 +214,14 @@ func (d directory) print(root uint64, world *zones.World, now time.Time, version
 		}
 		p.note(dir, zones.Version{Modified: s.Mtim.Nano(), Changed: s.Ctim.Nano(), Inode: s.Ino})
 	}
+	for i := range world.Latency {
+		if t := &world.Latency[i]; strings.Contains(t.Name(), "/") {
+			p.note(t.Name(), version(t.Name(), t.Version))
+		}
+	}
 	for i := range world.Zones {
 		if z := &world.Zones[i]; strings.Contains(z.File, "/") && !z.Copied { // the others are the directory's own, or not of the world
-			p.note(z.File, version(z))
+			p.note(z.File, version(z.File, z.Version))
 		}
 	}
 	return p.Sum64(), nil

@@ -94,6 +94,9 @@ func packed(files zones.Files, world *zones.World) ([]string, error) {
 		return nil, err
 	}
 	names := slices.DeleteFunc(all, func(name string) bool { return path.Ext(name) != ".yaml" })
+	for _, table := range world.Latency {
+		names = append(names, table.Name())
+	}
 	roots := func(primaries []zones.Primary) {
 		for _, p := range primaries {
 			if p.TLS != nil && p.TLS.CA != "" {
