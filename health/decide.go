@@ -109,11 +109,14 @@ func (t *Table) failsNearby(e *entry) bool {
 	return failing >= 2
 }
 
+// staleSilent is why the word of a vantage that is not heard does not count.
+const staleSilent = "no heartbeat"
+
 // votes returns what each region with assigned vantages says of the check, and how many of the fresh vantages are steady.
 func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
 	key := e.target.ID.Key()
 	for _, assigned := range e.assigned {
-		o := Opinion{Vantage: assigned.Node, Stale: "no heartbeat"}
+		o := Opinion{Vantage: assigned.Node, Stale: staleSilent}
 		if v := t.origins[assigned.Node]; v != nil {
 			r, ok := v.records[key]
 			o.State, o.Reason = r.State, r.Reason
