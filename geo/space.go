@@ -90,9 +90,9 @@ type Shared struct {
 	Extent
 }
 
-// Shared crosses two partitions, each of which is of this space's table or nil, which is everyone in group 0. It returns the pairs of
-// groups that have space in common, ordered; together they are the whole space. Space that a partition has no clients in counts
-// as that of clients whose place is not known.
+// Shared crosses two partitions; nil is everyone in group 0. It returns the pairs of groups that have some of the space in common,
+// ordered; together they are the whole space. What a partition takes for special-purpose space counts as that of clients whose
+// place is not known.
 func (s *Space) Shared(a, b *Partition) []Shared {
 	var pairs pairs
 	a4, a6 := a.sides()

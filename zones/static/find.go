@@ -42,6 +42,16 @@ func (z *Zone) Find(name []byte) Match {
 	return Match{Name: Name{z.lookup(wildcard[:n])}, Offset: offset, Wildcard: true}
 }
 
+// At returns what the zone has at a name itself, glue included; the zero Name where it has nothing. The name is in wire format and
+// lower case, at or below the zone's apex. It allocates nothing.
+func (z *Zone) At(name []byte) Name {
+	n := z.lookup(name[:len(name)-len(z.Apex)])
+	if n == nil || n[0]&flagRemoved != 0 {
+		return Name{}
+	}
+	return Name{n}
+}
+
 // skip returns the offset of the first label at which the name is no deeper than any in the zone.
 func (z *Zone) skip(below []byte) (offset int) {
 	labels := 0
