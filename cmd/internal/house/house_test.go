@@ -48,6 +48,7 @@ var house = []room{
 	{"zones/strict", pure, nil, "it decodes any configuration"},
 	{"zones/master", pure, []string{"zones/strict"}, "it reads records and knows no zone"},
 	{"zones/static", pure, nil, "the records of a zone know neither pools nor clients"},
+	{"zones/forecast", pure, []string{"geo", "health", "health/control", "zones", "zones/static", "zones/strict"}, "what a change does follows from two snapshots"},
 	{"zones/whatif", pure, []string{"geo", "health", "health/control", "zones", "zones/strict"}, "what would be answered follows from the plan and its inputs"},
 	{"zones", pure, []string{"geo", "geo/rtt", "health", "health/control", "zones/master", "zones/static", "zones/strict"}, "it compiles what the pure packages decide"},
 	{"dns/dnssec", pure, nil, "keys and signatures are made from bytes, whoever serves them"},
