@@ -17,6 +17,7 @@ type commands struct {
 	Demo      demoCommand      `cmd:"" help:"Run three regions on this machine: nameservers, probes, gateways, voters, dashboard."`
 	Serve     serveCommand     `cmd:"" help:"Run the node that a file describes."`
 	Check     checkCommand     `cmd:"" help:"Read a world's directory or a node's file and report every mistake."`
+	Plan      planCommand      `cmd:"" help:"Say what a change of the world would do, and which clients would go where."`
 	Explain   explainCommand   `cmd:"" help:"Say what a name is answered with, and why."`
 	Status    statusCommand    `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
 	Control   controlCommand   `cmd:"" help:"Show and switch routing controls."`
