@@ -82,6 +82,34 @@ func (v *View) Status(c CheckID, region geo.RegionID) Status {
 // Checks returns the checks of the view in order. The slice is not to be written.
 func (v *View) Checks() []CheckID { return v.ordered }
 
+// Since returns the statuses that are not as in an earlier view (nil: one that knows no check), in order, and the checks that only that
+// one knows. What a table has not looked at again between the two costs no more than to see that.
+func (v *View) Since(earlier *View) (changed []Status, gone []CheckID) {
+	if earlier == nil {
+		earlier = &View{}
+	}
+	for _, id := range v.ordered {
+		is, was := v.statuses[id], earlier.statuses[id]
+		if is != was && (was == nil || !is.equal(was)) {
+			changed = append(changed, *is)
+		}
+	}
+	for _, id := range earlier.ordered {
+		if v.statuses[id] == nil {
+			gone = append(gone, id)
+		}
+	}
+	return changed, gone
+}
+
+func (s *Status) equal(o *Status) bool {
+	return s.Check == o.Check && s.State == o.State && s.Measured == o.Measured && s.Held == o.Held && s.HeldBack == o.HeldBack && s.Grace == o.Grace &&
+		s.Since.Equal(o.Since) && s.Recovered.Equal(o.Recovered) && s.Assigned == o.Assigned && s.Fresh == o.Fresh &&
+		slices.EqualFunc(s.Regions, o.Regions, func(a, b Vote) bool {
+			return a.Region == b.Region && a.State == b.State && slices.Equal(a.Vantages, b.Vantages)
+		})
+}
+
 // Summary says in a few words what the status rests on.
 func (s *Status) Summary() string {
 	up, voting := 0, 0
