@@ -50,6 +50,7 @@ var house = []room{
 	{"zones/static", pure, nil, "the records of a zone know neither pools nor clients"},
 	{"zones/forecast", pure, []string{"geo", "health", "health/control", "zones", "zones/static", "zones/strict"}, "what a change does follows from two snapshots"},
 	{"zones/whatif", pure, []string{"geo", "health", "health/control", "zones", "zones/strict"}, "what would be answered follows from the plan and its inputs"},
+	{"zones/replay", pure, []string{"geo", "health", "health/control", "zones"}, "what was in force follows from what was written down"},
 	{"zones", pure, []string{"geo", "geo/rtt", "health", "health/control", "zones/master", "zones/static", "zones/strict"}, "it compiles what the pure packages decide"},
 	{"dns/dnssec", pure, nil, "keys and signatures are made from bytes, whoever serves them"},
 	{"dns/siphash", pure, nil, "a hash knows nothing of what it hashes"},
