@@ -21,7 +21,7 @@ var ErrOutside = errors.New("nothing is kept of that time")
 type Found struct {
 	Moment *Moment
 	Twice  time.Time // up to when the clock had come before it was set back, so that the time was twice: this is the later one. Zero: it was once
-	Broken time.Time // after when nothing can be read, though something may have been written before the time asked for; zero: not so
+	Broken time.Time // after when nothing can be read, though there may have been something before the time asked for; zero: not so
 	Lost   uint64    // moments that followed and were not written down; the time may be in one of them
 	Until  time.Time // of Lost: when the next one was that was written down
 }
@@ -38,23 +38,34 @@ type Found struct {
 //	between two moments                                  the former
 //	there twice, as the clock was set back               the moment of the second time
 func Find(heads []Head, at, run, now time.Time, open func(segment int) (io.ReadCloser, error)) (*Found, error) {
-	s := search{heads: heads, at: at, run: run, now: now, open: open}
-	readable := func(h Head) bool { return !h.First.IsZero() }
-	if !slices.ContainsFunc(heads, readable) {
+	s := search{heads: slices.Clone(heads), at: at, run: run, now: now, open: open}
+	if !slices.ContainsFunc(heads, Head.readable) {
 		return nil, fmt.Errorf("%w: nothing is kept yet", ErrOutside)
 	}
-	i := len(heads) - 1
-	for i >= 0 && (!readable(heads[i]) || heads[i].First.After(at)) {
-		i--
-	}
-	if at.After(now) || i < 0 {
+	if at.After(now) {
 		return nil, s.outside()
 	}
-	return s.in(i)
+	var unread error
+	for i := len(heads) - 1; i >= 0; i-- {
+		if !heads[i].readable() || heads[i].First.After(at) {
+			continue
+		}
+		f, err := s.in(i)
+		if err == nil || errors.Is(err, ErrOutside) {
+			return f, err
+		}
+		s.heads[i], unread = Head{}, err
+	}
+	if unread != nil {
+		return nil, fmt.Errorf("what was in force at %s can't be read: %w", s.text(at), unread)
+	}
+	return nil, s.outside()
 }
 
+func (h Head) readable() bool { return !h.First.IsZero() }
+
 type search struct {
-	heads        []Head
+	heads        []Head // a segment that turns out not to be readable loses its own
 	at, run, now time.Time
 	open         func(int) (io.ReadCloser, error)
 }
@@ -63,7 +74,7 @@ type search struct {
 func (s *search) outside() error {
 	from := s.now
 	for _, h := range s.heads {
-		if !h.First.IsZero() && h.First.Before(from) {
+		if h.readable() && h.First.Before(from) {
 			from = h.First
 		}
 	}
@@ -75,7 +86,7 @@ func (s *search) text(t time.Time) string { return timeText(t.In(s.at.Location()
 
 func timeText(t time.Time) string { return t.Truncate(time.Second).Format(time.RFC3339) }
 
-// in looks into the last segment that begins before the time.
+// in looks into the last segment that begins before the time. An error that is not ErrOutside says that no moment of it can be read.
 func (s *search) in(i int) (*Found, error) {
 	file, err := s.open(i)
 	if err != nil {
@@ -101,7 +112,7 @@ func (s *search) in(i int) (*Found, error) {
 	}
 	var damage error
 	if f.Moment, damage = r.Moment(); f.Moment == nil {
-		return nil, fmt.Errorf("what was in force at %s can't be read: %w", s.text(s.at), errors.Join(damage, err))
+		return nil, errors.Join(damage, err)
 	}
 	if next.Kind == 0 {
 		if next, err = s.beyond(i, last, errors.Is(err, ErrDamaged), f); err != nil {
@@ -122,17 +133,18 @@ func (s *search) in(i int) (*Found, error) {
 // beyond looks at what follows on a segment that ends before the time, and returns the first entry of it.
 func (s *search) beyond(i int, last Entry, damaged bool, f *Found) (next Entry, err error) {
 	after := i + 1
-	for after < len(s.heads) && s.heads[after].First.IsZero() {
+	for after < len(s.heads) && !s.heads[after].readable() {
 		after, damaged = after+1, true
 	}
 	run := s.run
 	if after < len(s.heads) {
 		run = s.heads[after].Run
 	}
-	if last.Kind == Ended || !s.heads[i].Run.Equal(run) && s.at.Sub(last.At) > silent {
+	crashed := last.Kind != Ended && !s.heads[i].Run.Equal(run)
+	if last.Kind == Ended || crashed && s.at.Sub(last.At) > silent {
 		return next, s.notRunning(after, last)
 	}
-	if damaged {
+	if damaged || crashed && s.at.After(last.At) {
 		f.Broken = last.At.In(s.at.Location())
 	}
 	if after == len(s.heads) {

@@ -27,6 +27,7 @@ type host struct {
 	skew    time.Duration // of its clock
 	plan    *zones.Plan   // what is in its directory
 	disk    []*cell
+	past    *past // on the disk too; nil: the setting keeps none
 
 	run     int        // rises with each start and crash
 	node    *node.Node // nil while it is down
@@ -96,6 +97,12 @@ func (h *host) start() {
 		}
 	}
 	h.sim.check.start(h)
+	if h.sim.past {
+		if h.past == nil {
+			h.past = &past{}
+		}
+		h.past.start(h.now())
+	}
 	config := node.Config{
 		Name: h.name, Region: h.region, Roles: h.roles, Key: h.key, Verify: verify,
 		Sign: func(message []byte) []byte { return sign(h.key, message) },
@@ -127,8 +134,11 @@ func (h *host) crash(diskLost bool) {
 		}
 		c.behind = nil
 	}
+	if h.past != nil {
+		h.past.tear(h.sim.aside.IntN(300))
+	}
 	if diskLost {
-		h.disk = nil
+		h.disk, h.past = nil, nil
 		h.skew = h.sim.skew() // it is another machine
 	}
 	h.sim.check.crash(h, obeyed)
@@ -160,6 +170,9 @@ func (h *host) drive(event func()) {
 	}
 	if ready.Snapshot != nil {
 		h.snapshot, h.published = ready.Snapshot, h.sim.now
+		if h.past != nil {
+			h.past.published(ready.Snapshot)
+		}
 	}
 	if ready.View != nil {
 		h.view = ready.View

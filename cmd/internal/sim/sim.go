@@ -30,6 +30,7 @@ type Setting struct {
 	Plan  *zones.Plan
 	Nodes int           // in each region that is a vantage; below 1 counts as 1
 	Skew  time.Duration // clocks are off by up to this, both ways
+	Past  bool          // hosts keep what their answers followed from
 }
 
 // A Sim is one simulation. The zero value is not usable; one goroutine owns it.
@@ -47,6 +48,7 @@ type Sim struct {
 	ends   map[string]End
 	voters voters
 	check  *checker
+	past   bool // hosts keep theirs
 
 	Events int // how many have happened
 	log    []line
@@ -64,7 +66,7 @@ type line struct {
 func New(set Setting) *Sim {
 	s := &Sim{
 		rnd: rand.New(rand.NewPCG(set.Seed, 0)), aside: rand.New(rand.NewPCG(set.Seed, 1)), plan: set.Plan, most: set.Skew,
-		paths: make(map[path]bool), ends: make(map[string]End),
+		paths: make(map[path]bool), ends: make(map[string]End), past: set.Past,
 	}
 	s.check = newChecker(s, set.Seed)
 	for _, r := range set.Plan.World.Regions {
