@@ -112,7 +112,10 @@ func (s *search) in(i int) (*Found, error) {
 	}
 	var damage error
 	if f.Moment, damage = r.Moment(); f.Moment == nil {
-		return nil, errors.Join(damage, err)
+		if damage == nil {
+			damage = fmt.Errorf("%w: no whole moment (%w)", ErrDamaged, err)
+		}
+		return nil, damage
 	}
 	if next.Kind == 0 {
 		if next, err = s.beyond(i, last, errors.Is(err, ErrDamaged), f); err != nil {

@@ -79,6 +79,15 @@ func NewReader(from io.Reader, zone *time.Location) (*Reader, error) {
 	return r, nil
 }
 
+// HeadOf returns what a segment says of itself, of its first bytes.
+func HeadOf(b []byte) (Head, error) {
+	r, err := NewReader(bytes.NewReader(b), time.UTC)
+	if err != nil {
+		return Head{}, err
+	}
+	return r.head, nil
+}
+
 // Head returns what the segment says of itself.
 func (r *Reader) Head() Head { return r.head }
 
