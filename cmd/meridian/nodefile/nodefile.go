@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
@@ -56,6 +57,15 @@ type Node struct {
 	TLS TLS // of DoT, DoH and DoQ
 
 	Timing Timing
+
+	Replay Replay
+}
+
+// A Replay is how much is kept of what answers followed from, for explanations of a time that is past.
+type Replay struct {
+	Keep      time.Duration
+	SizeMiB   int // of moments; 0: nothing is kept
+	WorldsMiB int // of the worlds of the moments
 }
 
 // A TLS names the files of what clients are shown: empty where nothing is encrypted.
@@ -114,6 +124,7 @@ type nodeKeys struct {
 	keys    keyKeys
 	tls     strict.At[TLS]
 	timing  Timing
+	replay  Replay
 }
 
 const (
@@ -228,6 +239,14 @@ var tlsObject = strict.Object[TLS]{
 	strict.Required("key", "file with its key, PEM, mode 0600", path, func(t *TLS) *string { return &t.Key }),
 }
 
+var replayObject = strict.Object[Replay]{
+	strict.Optional("keep", "for how long", "24h", strict.Duration(time.Hour, 31*24*time.Hour), func(r *Replay) *time.Duration { return &r.Keep }),
+	strict.Optional("size_mib", "MiB of checks, votes and controls, as they changed; what is older goes before its time. 0: nothing is kept", "64",
+		strict.Integer(0, 1<<20), func(r *Replay) *int { return &r.SizeMiB }),
+	strict.Optional("worlds_mib", "MiB of worlds that were in force, 100 at most; the one in force is kept in any case", "256", strict.Integer(0, 1<<20),
+		func(r *Replay) *int { return &r.WorldsMiB }),
+}
+
 var object = strict.Object[nodeKeys]{
 	strict.Required("name", "unique in the mesh; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.name }),
 	strict.Required("region", "one of the world's regions; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.region }),
@@ -253,6 +272,8 @@ var object = strict.Object[nodeKeys]{
 		func(n *nodeKeys) *strict.At[TLS] { return &n.tls }),
 	strict.Optional("timing", "how patient mesh and voters are with their peers", "wan", strict.Enum("timing", WAN, Local),
 		func(n *nodeKeys) *Timing { return &n.timing }),
+	strict.Optional("replay", "how much is kept of what answers followed from, for `meridian explain --at`", "{}", replayObject.Type("limits of replays"),
+		func(n *nodeKeys) *Replay { return &n.replay }),
 }
 
 // Reference returns every key of node.yaml as Markdown.
@@ -285,7 +306,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
 		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, XDP: l.xdp.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
-		Seeds: k.seeds, Timing: k.timing,
+		Seeds: k.seeds, Timing: k.timing, Replay: k.replay,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 		TLS: TLS{abs(k.tls.Value.Certificate), abs(k.tls.Value.Key)},
 	}
