@@ -23,16 +23,17 @@ type Question struct {
 
 // An Explanation says why a question is answered as it is. Its last line is the answer as it goes out.
 type Explanation struct {
-	Name   string        `json:"name"`
-	Type   string        `json:"type"`
-	Zone   string        `json:"zone,omitempty"`
-	Steps  []string      `json:"steps,omitempty"` // how the name was found: wildcard, CNAME, delegation
-	Pool   *PoolReason   `json:"pool,omitempty"`
-	RCode  string        `json:"rcode"`
-	Answer []string      `json:"answer"`          // records, as zone-file text
-	Refer  []string      `json:"refer,omitempty"` // NS records of a referral
-	Scope  int           `json:"scope"`           // of the client subnet
-	Digest health.Hash64 `json:"snapshot"`
+	Name     string        `json:"name"`
+	Type     string        `json:"type"`
+	Premises []string      `json:"premises,omitempty"` // what holds in place of the present state; whoever asks adds it: a time that is past, suppositions
+	Zone     string        `json:"zone,omitempty"`
+	Steps    []string      `json:"steps,omitempty"` // how the name was found: wildcard, CNAME, delegation
+	Pool     *PoolReason   `json:"pool,omitempty"`
+	RCode    string        `json:"rcode"`
+	Answer   []string      `json:"answer"`          // records, as zone-file text
+	Refer    []string      `json:"refer,omitempty"` // NS records of a referral
+	Scope    int           `json:"scope"`           // of the client subnet
+	Digest   health.Hash64 `json:"snapshot"`
 }
 
 // Explain answers a question by the snapshot and says why.

@@ -11,6 +11,9 @@ import (
 func (e *Explanation) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", e.Name, e.Type)
+	for _, premise := range e.Premises {
+		fmt.Fprintf(&b, "├─ %s\n", premise)
+	}
 	if e.Zone != "" {
 		fmt.Fprintf(&b, "├─ zone %s\n", e.Zone)
 	}

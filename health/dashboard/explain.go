@@ -1,6 +1,8 @@
 package dashboard
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"mime"
@@ -9,8 +11,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/replay"
+	"github.com/meridian-gslb/meridian/zones/whatif"
 )
 
 // queryTypes are the types that may be asked by name; any other by number, as TYPE65534 (RFC 3597, section 5).
@@ -45,18 +50,26 @@ func (p *parameters) queryType(name string) uint16 {
 
 // An explained answer names all that it depends on, so that it can be asked for again.
 type explained struct {
-	Client netip.Addr `json:"client"`
-	Subnet string     `json:"subnet,omitempty"`
-	Random uint32     `json:"random"`
+	Client    netip.Addr `json:"client"`
+	Subnet    string     `json:"subnet,omitempty"`
+	Random    uint32     `json:"random"`
+	At        time.Time  `json:"at,omitzero"` // the time that is replayed; zero: the present
+	Published time.Time  `json:"published"`   // when what is answered by was published
+	If        []string   `json:"if,omitempty"`
 	*zones.Explanation
 	Text string `json:"text"` // the explanation for a terminal
 }
 
 func (s *Server) getExplain(w http.ResponseWriter, r *http.Request) {
-	p := query(r, "name", "type", "client", "subnet", "random")
+	p := query(r, "name", "type", "client", "subnet", "random", "at", "if")
 	q := zones.Question{Name: p.values.Get("name"), Type: p.queryType("type"),
 		Client: zones.Client{Source: p.address("client"), Subnet: p.prefix("subnet")},
 		Random: uint32(p.number("random", uint64(rand.Uint32()), 1<<32-1))}
+	at := p.past("at", time.Now())
+	supposed, err := whatif.Parse(p.values["if"])
+	if err != nil {
+		p.bad("if: %s", strings.ReplaceAll(err.Error(), "\n", "; "))
+	}
 	if q.Name == "" {
 		p.bad("name: missing")
 	}
@@ -69,26 +82,66 @@ func (s *Server) getExplain(w http.ResponseWriter, r *http.Request) {
 	if !q.Client.Source.IsValid() {
 		q.Client.Source = remote(r)
 	}
-	snapshot := s.src.Snapshot()
-	if snapshot == nil {
-		refuse(w, http.StatusServiceUnavailable, "no configuration is compiled yet")
-		return
+	x := explained{Client: q.Client.Source, Random: q.Random, At: at}
+	if q.Client.Subnet.IsValid() {
+		x.Subnet = q.Client.Subnet.String()
 	}
-	e, err := snapshot.Explain(q)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fmt.Sprintf("name: %q: %v", q.Name, err))
+	for _, one := range supposed {
+		x.If = append(x.If, one.String())
+	}
+	if refusal := s.explain(r.Context(), &x, q, supposed); refusal != nil {
+		refusal.write(w)
 		return
 	}
 	if wantsText(r) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = fmt.Fprint(w, e)
+		_, _ = fmt.Fprint(w, x.Text)
 		return
 	}
-	x := explained{Client: q.Client.Source, Random: q.Random, Explanation: e, Text: e.String()}
-	if q.Client.Subnet.IsValid() {
-		x.Subnet = q.Client.Subnet.String()
-	}
 	reply(w, x)
+}
+
+// milliseconds is RFC 3339 with as many places as snapshots need to be told apart.
+const milliseconds = "2006-01-02T15:04:05.000Z07:00"
+
+// explain explains an answer of the present or of x.At, if something is supposed.
+func (s *Server) explain(ctx context.Context, x *explained, q zones.Question, supposed whatif.Hypothesis) *problem {
+	past := Past{Snapshot: s.src.Snapshot()}
+	if !x.At.IsZero() {
+		var err error
+		switch past, err = s.src.Past(ctx, x.At); {
+		case errors.Is(err, replay.ErrOutside):
+			return &problem{Status: http.StatusNotFound, Detail: err.Error()}
+		case err != nil:
+			return &problem{Status: http.StatusInternalServerError, Detail: err.Error()}
+		}
+	}
+	snapshot := past.Snapshot
+	if snapshot == nil {
+		return &problem{Status: http.StatusServiceUnavailable, Detail: "no configuration is compiled yet"}
+	}
+	x.Published = snapshot.Published
+	var premises []string
+	if len(supposed) > 0 {
+		in := zones.Inputs{Health: snapshot.Health, Control: snapshot.Control}
+		as, err := supposed.Apply(snapshot.Plan, in)
+		if err != nil {
+			return &problem{Status: http.StatusBadRequest, Detail: "if: " + strings.ReplaceAll(err.Error(), "\n", "; ")}
+		}
+		premises = append(append(premises, "supposed: "+supposed.String()), supposed.Notes(snapshot.Plan, in)...)
+		snapshot = snapshot.Plan.Publish(nil, as, zones.Change{All: true}, snapshot.Published)
+	}
+	e, err := snapshot.Explain(q)
+	if err != nil {
+		return &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("name: %q: %v", q.Name, err)}
+	}
+	if !x.At.IsZero() {
+		e.Premises = append(e.Premises, fmt.Sprintf("replay of %s, by what was published at %s", x.At.Format(time.RFC3339), x.Published.In(x.At.Location()).Format(milliseconds)))
+		e.Premises = append(e.Premises, past.Notes(e)...)
+	}
+	e.Premises = append(e.Premises, premises...)
+	x.Explanation, x.Text = e, e.String()
+	return nil
 }
 
 func remote(r *http.Request) netip.Addr {

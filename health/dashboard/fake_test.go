@@ -17,6 +17,7 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/replay"
 )
 
 var errNoLeader = errors.New("replica: no leader among us1, eu1, ap1")
@@ -29,6 +30,7 @@ type fake struct {
 	health   *health.View
 	control  *control.State
 	snapshot *zones.Snapshot
+	first    *zones.Snapshot
 	node     NodeInfo
 	journal  []health.Event
 	changed  chan struct{}
@@ -85,6 +87,7 @@ func newFake(t testing.TB) *fake {
 		f.say(v.Node, "", health.Up, health.ReasonOK)
 	}
 	f.advance()
+	f.first = f.snapshot
 	return f
 }
 
@@ -226,6 +229,20 @@ func (f *fake) challenge(ctx context.Context, c control.Command) (control.Result
 	return result, err
 }
 
+// The fake keeps what its first snapshot was, for an hour before it; half an hour before that its journal is damaged.
+func (f *fake) past(_ context.Context, at time.Time) (Past, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch first := f.first.Published; {
+	case at.After(first.Add(-time.Hour)):
+		note := func(e *zones.Explanation) []string { return []string{"the zone " + e.Zone + " is copied"} }
+		return Past{f.first, note}, nil
+	case at.After(first.Add(-90 * time.Minute)):
+		return Past{}, errors.New("damaged")
+	}
+	return Past{}, fmt.Errorf("%w: %v", replay.ErrOutside, at.UTC())
+}
+
 // get reads a field of the fake for a Source.
 func get[T any](f *fake, read func() T) func() T {
 	return func() T {
@@ -259,6 +276,7 @@ func (f *fake) source() Source {
 			return control.Result{}, fmt.Errorf("%w: %q", ErrKeysOrder, o.Do)
 		},
 		Challenge: f.challenge,
+		Past:      f.past,
 		Changed:   get(f, func() <-chan struct{} { return f.changed }),
 		Events: func(after uint64) []health.Event {
 			return get(f, func() []health.Event { return f.journal[min(after, uint64(len(f.journal))):] })()

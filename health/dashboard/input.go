@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meridian-gslb/meridian/health/control"
 )
@@ -22,6 +23,9 @@ type parameters struct {
 	wrong  []string
 }
 
+// repeatable are the parameters that may be given more than once.
+var repeatable = map[string]bool{"if": true}
+
 func query(r *http.Request, known ...string) *parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	p := &parameters{values: values}
@@ -31,7 +35,7 @@ func query(r *http.Request, known ...string) *parameters {
 	for name, all := range values {
 		if !slices.Contains(known, name) {
 			p.bad("unknown parameter %q (have %s)", name, strings.Join(known, ", "))
-		} else if len(all) > 1 {
+		} else if len(all) > 1 && !repeatable[name] {
 			p.bad("parameter %q is given %d times", name, len(all))
 		}
 	}
@@ -78,6 +82,22 @@ func (p *parameters) prefix(name string) netip.Prefix {
 		p.bad("%s: %q has bits set past its length (want %s)", name, text, prefix.Masked())
 	}
 	return prefix
+}
+
+// past reads a time before now: by RFC 3339, or how long ago it was. It is zero where none is given.
+func (p *parameters) past(name string, now time.Time) time.Time {
+	text := p.values.Get(name)
+	if text == "" {
+		return time.Time{}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago < 0 {
+		return now.Add(ago)
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		p.bad("%s: %q is no time, want one like 2026-01-31T03:12:00Z (RFC 3339), or how long ago like -15m", name, text)
+	}
+	return at
 }
 
 // refused answers with all that is wrong, if anything is.

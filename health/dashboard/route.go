@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/meridian-gslb/meridian/zones/whatif"
 )
 
 //go:embed page
@@ -95,12 +97,15 @@ var routes = []route{
 		{"keys", "of `import`: array of keys, sealed as `meridian key import` does it"},
 		{"key", "idempotency key; default a new one"}},
 		"POST /v1/keys\n" + `{"zone": "example.com.", "do": "roll-zsk", "reason": "yearly", "actor": "mia"}`, (*Server).postKeys},
-	{"GET", "/v1/explain", "Why a question is answered as it is. With `Accept: text/plain` as text, whose last line is the answer.", []param{
+	{"GET", "/v1/explain", "Why a question is answered as it is, was answered at a time, or would be. With `Accept: text/plain` as text, whose last line is the answer. " +
+		"`premises` says what holds in place of the present state, and what of a replay is not sure; 404 where nothing is kept of that time.", []param{
 		{"name", "the name asked; required"},
 		{"type", "the type asked; default `A`"},
 		{"client", "address the query comes from; default that of the subnet, or else of the request"},
 		{"subnet", "EDNS client subnet, as a prefix"},
-		{"random", "number from 0 to 4294967295 that decides between equals; default drawn"}},
+		{"random", "number from 0 to 4294967295 that decides between equals; default drawn"},
+		{"at", "replay this time: RFC 3339, or how long ago, as `-15m`"},
+		{"if", "what is supposed: " + whatif.Usage + "; commas join several, and it can be given several times"}},
 		"GET /v1/explain?name=api.example.com&type=A&client=203.0.113.9&subnet=198.51.100.0/24&random=0", (*Server).getExplain},
 	{"GET", "/v1/events", "The journal, oldest first.", []param{
 		{"after", "only events after this sequence; default 0"},

@@ -43,7 +43,7 @@ var house = []room{
 	{"health/probe", edge, []string{"health"}, "a probe reports and decides nothing"},
 	{"health/gossip", edge, []string{"geo", "health"}, "the mesh carries bytes and reads none of them"},
 	{"health/replica", edge, []string{"health", "health/control"}, "voters replicate commands and do not judge them"},
-	{"health/dashboard", edge, []string{"geo", "health", "health/control", "zones"}, "it shows what others decided"},
+	{"health/dashboard", edge, []string{"geo", "health", "health/control", "zones", "zones/replay", "zones/whatif"}, "it shows what others decided"},
 	{"health", pure, []string{"geo"}, "status follows from verdicts alone"},
 	{"zones/strict", pure, nil, "it decodes any configuration"},
 	{"zones/master", pure, []string{"zones/strict"}, "it reads records and knows no zone"},

@@ -195,16 +195,16 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openPack(data); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := openPack(filepath.Join(data, packName)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("openPack of nothing = %v, want %v", err, fs.ErrNotExist)
 	}
-	if err := writePack(data, d, world); err != nil {
+	if err := writePack(data, packName, d, world); err != nil {
 		t.Fatal(err)
 	}
 	if got := packDigest(data); got != world.Digest {
 		t.Errorf("digest %x, want %x", got, world.Digest)
 	}
-	p, err := openPack(data)
+	p, err := openPack(filepath.Join(data, packName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,13 +226,13 @@ func TestPack(t *testing.T) {
 		torn := slices.Clone(whole)
 		torn[at] ^= 0x20
 		write(t, filepath.Join(data, packName), string(torn))
-		if p, err := openPack(data); err == nil {
+		if p, err := openPack(filepath.Join(data, packName)); err == nil {
 			p.Close()
 			t.Fatalf("a pack with byte %d changed is taken", at)
 		}
 		if at%7 == 0 {
 			write(t, filepath.Join(data, packName), string(whole[:at]))
-			if p, err := openPack(data); err == nil {
+			if p, err := openPack(filepath.Join(data, packName)); err == nil {
 				p.Close()
 				t.Fatalf("a pack cut at byte %d is taken", at)
 			}

@@ -26,6 +26,7 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/cmd/meridian/past"
 	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/dns/signer"
 	"github.com/meridian-gslb/meridian/dns/tap"
@@ -53,6 +54,7 @@ type Host struct {
 	metrics  *metrics
 	compiler *compiler
 	journal  *journal
+	past     *past.Store // nil: nothing is kept for replays
 
 	node    *node.Node        // owned by the goroutine of run
 	base    *zones.Plan       // that the node has, but for the serials; likewise
@@ -145,6 +147,9 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.openPast(); err != nil {
+		return nil, err
+	}
 	h.node = node.New(node.Config{
 		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Key: h.identity.Key(), Sign: h.identity.Sign, Verify: pki.Verify,
 	}, saved, now)
@@ -159,6 +164,9 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	}
 	h.done.Go(func() { h.run(ctx) })
 	h.done.Go(func() { h.behind.run(h.stopped) })
+	if h.past != nil {
+		h.done.Go(func() { h.past.Run(h.stopped) })
+	}
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
 	h.done.Go(func() { h.propose(ctx) })
 	h.done.Go(func() { h.keepUp(ctx, h.away) })
@@ -238,7 +246,7 @@ func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: h.refusal.Store,
 		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
-		begin: func() {},
+		begin: func() {}, past: pastWorlds{asked: make(chan *pastWorld)},
 	}
 	return h.compiler.first()
 }

@@ -53,6 +53,9 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	}
 	if r.Snapshot != nil {
 		h.snapshot.Store(r.Snapshot)
+		if h.past != nil {
+			h.past.Published(r.Snapshot)
+		}
 		if h.signer != nil {
 			h.signer.Published(r.Snapshot)
 		}

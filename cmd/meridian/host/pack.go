@@ -50,9 +50,9 @@ func packDigest(dir string) (digest health.Hash64) {
 	return digest
 }
 
-// writePack packs a world that was read from files.
-func writePack(dir string, files zones.Files, world *zones.World) (err error) {
-	f, err := os.CreateTemp(dir, packName+newInfix)
+// writePack packs a world that was read from files, into a file of a directory.
+func writePack(dir, name string, files zones.Files, world *zones.World) (err error) {
+	f, err := os.CreateTemp(dir, name+newInfix)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func writePack(dir string, files zones.Files, world *zones.World) (err error) {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), filepath.Join(dir, packName))
+	return os.Rename(f.Name(), filepath.Join(dir, name))
 }
 
 // packed returns the names of the files that a world was read from.
@@ -143,9 +143,9 @@ func packFile(w io.Writer, files zones.Files, name string) error {
 	return err
 }
 
-// openPack opens the pack in a directory. An error that is not fs.ErrNotExist says that it is damaged.
-func openPack(dir string) (*pack, error) {
-	f, err := os.Open(filepath.Join(dir, packName))
+// openPack opens a pack. An error that is not fs.ErrNotExist says that it is damaged.
+func openPack(file string) (*pack, error) {
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}

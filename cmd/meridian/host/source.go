@@ -29,6 +29,7 @@ func (h *Host) source() dashboard.Source {
 		Challenge: h.challenge,
 		Changed:   h.changed.next,
 		Events:    h.journal.after,
+		Past:      h.replayed,
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -44,6 +45,8 @@ type compiler struct {
 	orders *rtt.Orders
 	world  *zones.World // as last compiled
 	sound  bool         // the pack was found whole since the start, or written
+
+	past pastWorlds
 
 	copies func() []zones.Copy // of zones of others; nil: none
 	copied chan struct{}       // they are others
@@ -145,7 +148,7 @@ func (c *compiler) first() (*zones.Plan, error) {
 
 // last compiles the last good world.
 func (c *compiler) last() (*zones.Plan, error) {
-	p, err := openPack(c.data)
+	p, err := openPack(filepath.Join(c.data, packName))
 	if err != nil {
 		return nil, err
 	}
@@ -255,6 +258,7 @@ func (c *compiler) copiesChanged() {
 // now, so that is read once.
 func (c *compiler) keep() {
 	if len(c.world.Refused) > 0 {
+		c.keepPartly()
 		return
 	}
 	if !c.sound {
@@ -265,13 +269,15 @@ func (c *compiler) keep() {
 		c.sound = err == nil
 	}
 	if c.sound && packDigest(c.data) == c.world.Digest {
+		c.keepForReplays(packName)
 		return
 	}
-	if err := writePack(c.data, c.dir, c.world); err != nil {
+	if err := writePack(c.data, packName, c.dir, c.world); err != nil {
 		c.log.Error("last good world not kept", "err", err)
 		return
 	}
 	c.sound = true
+	c.keepForReplays(packName)
 }
 
 // run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
@@ -293,6 +299,11 @@ func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloade
 			return
 		case <-keep.C:
 			c.keep()
+		case r := <-c.past.asked:
+			r.plan, r.err = c.compilePast(r.digest)
+			close(r.done)
+		case <-c.past.forget:
+			c.past.plan, c.past.forget = nil, nil
 		case <-timer.C:
 			started := time.Now()
 			seen, err := c.dir.fingerprint(c.world, time.Now())
