@@ -16,7 +16,7 @@ func Placed[V any](t Type[V]) Type[At[V]] {
 	return Type[At[V]]{t.Doc, func(v Value) (At[V], bool) {
 		decoded, ok := t.Decode(v)
 		return At[V]{decoded, v.Position()}, ok
-	}, t.inner, t.suffix}
+	}, t.inner, t.suffix, t.schema}
 }
 
 // Attempted is Placed for what is judged together with other keys: a value with mistakes, which are noted, is Given, though it is the zero
@@ -55,7 +55,7 @@ func List[V any](of Type[V], most int) Type[[]V] {
 			}
 		}
 		return list, true
-	}, of.inner, "[]" + of.suffix}
+	}, of.inner, "[]" + of.suffix, &schema{Kinds: kinds{isArray, isNull}, Items: of.said(), MaxItems: most}}
 }
 
 // OneOrList is a list that may be written without its brackets where it has a single value.
@@ -67,7 +67,7 @@ func OneOrList[V any](of Type[V], most int) Type[[]V] {
 			return []V{decoded}, ok
 		}
 		return list.Decode(v)
-	}, list.inner, list.suffix}
+	}, list.inner, list.suffix, either(of.said(), list.schema)}
 }
 
 // NotEmpty is a list or mapping with something in it.
@@ -78,7 +78,7 @@ func NotEmpty[V any](t Type[[]V]) Type[[]V] {
 			return nil, false
 		}
 		return t.Decode(v)
-	}, t.inner, t.suffix}
+	}, t.inner, t.suffix, notEmpty(t.said())}
 }
 
 // A Named is an entry of a mapping from names.
@@ -110,7 +110,7 @@ func Map[V any](what string, name Type[string], of Type[V], most int) Type[[]Nam
 			entries = append(entries, Named[V]{key, decoded, Position{v.file, p.key.Line}})
 		}
 		return entries, true
-	}, of.inner, ".NAME" + of.suffix}
+	}, of.inner, ".NAME" + of.suffix, &schema{Kinds: kinds{isObject, isNull}, Names: name.said(), Additional: of.said(), MaxProperties: most}}
 }
 
 // Convert is a type whose values are made of another's. What make says is wrong with a value is noted.
@@ -126,7 +126,7 @@ func Convert[A, B any](t Type[A], doc string, make func(A) (B, error)) Type[B] {
 			v.Problem("%v", err)
 		}
 		return converted, err == nil
-	}, t.inner, t.suffix}
+	}, t.inner, t.suffix, t.schema}
 }
 
 // Either is a type that is written as a scalar or as a mapping.
@@ -136,5 +136,5 @@ func Either[V any](scalar, mapping Type[V]) Type[V] {
 			return mapping.Decode(v)
 		}
 		return scalar.Decode(v)
-	}, mapping.inner, mapping.suffix}
+	}, mapping.inner, mapping.suffix, either(scalar.said(), mapping.said())}
 }

@@ -13,6 +13,7 @@ type Type[V any] struct {
 	Decode func(Value) (V, bool)       // notes what is wrong; false: nothing usable
 	inner  func(path string) []section // of the reference: the objects inside
 	suffix string                      // of the path in the reference: "[]", ".NAME"
+	schema *schema                     // never changed; nil says nothing
 }
 
 // A Key is one key of an object.
@@ -24,6 +25,7 @@ type Key[T any] struct {
 	typeDoc  string
 	decode   func(Value, *T)
 	inner    func(path string) []section
+	schema   *schema
 }
 
 // Required makes a key that must be given.
@@ -37,7 +39,7 @@ func Required[T, V any](name, doc string, t Type[V], field func(*T) *V) Key[T] {
 // the field alone.
 func Optional[T, V any](name, doc, byDefault string, t Type[V], field func(*T) *V) Key[T] {
 	return Key[T]{
-		Name: name, Doc: doc, Default: byDefault, typeDoc: t.Doc,
+		Name: name, Doc: doc, Default: byDefault, typeDoc: t.Doc, schema: t.said(),
 		decode: func(v Value, into *T) {
 			if decoded, ok := t.Decode(v); ok {
 				*field(into) = decoded
@@ -110,7 +112,8 @@ func (o Object[T]) Type(doc string) Type[T] {
 			ok := o.Decode(v, &into)
 			return into, ok
 		},
-		inner: o.sections,
+		inner:  o.sections,
+		schema: o.schema(),
 	}
 }
 

@@ -264,6 +264,10 @@ func FuzzDecode(f *testing.F) {
 	for _, text := range []string{"name: a\npeers: {a: 192.0.2.1}", "a: &a [*a]", "? {a: b}\n: c", "- - - x", "name: !!binary aGk=", "--- |\n a\n--- >\n b", "%YAML 1.1\n---\na: b", "\"a\\\n b\": 'c''d'"} {
 		f.Add([]byte(text))
 	}
+	for _, text := range []string{"name: 10\nport: '53'\nwait: 1h.5s\nratio: 0x1p-2", "name: true\nlisten: '[::1]:53'\nload: 4\nnote: 2026-01-01\npath: /0", "name: .5\nport: 0053\npeers: {1e1: '::'}"} {
+		f.Add([]byte(text))
+	}
+	schema := nodeSchema(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var n node
 		var r Report
@@ -275,6 +279,11 @@ func FuzzDecode(f *testing.F) {
 		}
 		if r.Err() == nil && n.Name == "" {
 			t.Errorf("accepted without the required key: %q", data)
+		}
+		if r.Err() == nil {
+			if err := refused(t, schema, string(data)); err != nil {
+				t.Errorf("accepted, and refused by the schema: %q: %v", data, err)
+			}
 		}
 	})
 }
