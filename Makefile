@@ -55,4 +55,5 @@ microbench:
 
 docs:
 	@for part in world node api cli; do $(GO) run ./cmd/meridian docs $$part > docs/$$part.md; done
+	@for file in world node; do $(GO) run ./cmd/meridian docs schema $$file > deploy/schema/$$file.schema.json; done
 	@$(GO) test ./cmd/meridian/host -run TestMetricsDocument -update >/dev/null

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -14,17 +15,37 @@ import (
 )
 
 type docsCommand struct {
-	Part string `arg:"" help:"Which reference: world, node, api or cli." enum:"world,node,api,cli"`
+	Part string `arg:"" help:"Which reference: world, node, api or cli, as Markdown; or schema, as JSON Schema." enum:"world,node,api,cli,schema"`
+	Of   string `arg:"" optional:"" help:"With schema, of which files: world, for the YAML files of a world, or node." enum:",world,node" default:""`
 }
 
 // Run prints a reference.
 func (c docsCommand) Run() error {
-	text, err := reference(c.Part)
+	var text string
+	var err error
+	switch {
+	case c.Part == "schema" && c.Of != "":
+		text = schema(c.Of)
+	case c.Part == "schema":
+		err = errors.New("docs schema: of which files? (have node, world)")
+	case c.Of != "":
+		err = fmt.Errorf("docs %s: unexpected argument %s (only schema takes one)", c.Part, c.Of)
+	default:
+		text, err = reference(c.Part)
+	}
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Print(text)
 	return err
+}
+
+// schema makes the text of deploy/schema/world.schema.json or node.schema.json.
+func schema(of string) string {
+	if of == "world" {
+		return zones.Schema()
+	}
+	return nodefile.Schema()
 }
 
 // reference makes the text of docs/world.md, docs/node.md, docs/api.md or docs/cli.md from the code.
@@ -49,10 +70,32 @@ mistakes is refused as a whole and the world in force stays. A zone file with mi
 (where it never was: SERVFAIL), and all else is taken. ` + "`meridian check DIR`" + ` reports every mistake with its line.
 An example is in ` + "`deploy/example/world`" + `.
 
+` + inAnEditor + `A line at the head of a file, with the path from that file to the schema, is enough:
+
+` + "```yaml" + `
+# yaml-language-server: $schema=../schema/world.schema.json
+` + "```" + `
+
+So is a setting of VS Code, with paths from the folder that is open:
+
+` + "```json" + `
+{"yaml.schemas": {"./schema/world.schema.json": "/world/*.yaml", "./schema/node.schema.json": "/node.yaml"}}
+` + "```" + `
+
+Other editors give ` + "`yaml-language-server`" + ` the same setting, or read the same line.
+
+`
+
+const inAnEditor = `**In an editor** that speaks JSON Schema, such as VS Code with Red Hat's extension YAML, keys are completed, explained and checked
+while they are written. The schemas are in ` + "`deploy/schema`" + `; ` + "`meridian docs schema world`" + ` and ` + "`meridian docs schema node`" + ` print those of
+the program at hand. A schema takes all that ` + "`meridian check`" + ` takes, and leaves to it what it can't see: names that are not
+defined, keys that do not go together, the length of a duration.
 `
 
 const nodeIntroduction = `Each node has a file of its own. Relative paths in it start at the file's directory. ` + "`deploy/node.yaml`" + ` is
 that of a nameserver in production, ` + "`deploy/example`" + ` has those of three nodes on one machine.
+
+` + inAnEditor + `[The world](world.md) says how an editor is told of one.
 
 `
 

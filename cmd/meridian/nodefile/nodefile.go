@@ -140,7 +140,7 @@ var parentZone = strict.Parsed("name of a zone, or .", func(text string) (string
 		return "", fmt.Errorf("%q is not the name of a zone", text)
 	}
 	return name + ".", nil
-})
+}).Matching(`^(` + hostPattern + `|[.]|)$`)
 
 var path = strict.Text(4096)
 
@@ -156,10 +156,15 @@ func tried[V any](t strict.Type[V]) strict.Type[strict.At[V]] {
 }
 
 // anyName is a name; one that is not good, which is a mistake all the same, becomes the empty one.
-var anyName = strict.Type[string]{Doc: strict.Name[string]().Doc, Decode: func(v strict.Value) (string, bool) {
-	name, _ := strict.Name[string]().Decode(v)
-	return name, true
-}}
+var anyName = func() strict.Type[string] {
+	name := strict.Name[string]()
+	decode := name.Decode
+	name.Decode = func(v strict.Value) (string, bool) {
+		text, _ := decode(v)
+		return text, true
+	}
+	return name
+}()
 
 var address = strict.Convert(strict.AddrPort(), strict.AddrPort().Doc, func(a netip.AddrPort) (netip.AddrPort, error) {
 	if a.Port() == 0 {
@@ -184,7 +189,10 @@ var hostPort = strict.Parsed("host:port", func(text string) (string, error) {
 		return "", fmt.Errorf("%q is not a port from 1 to 65535", port)
 	}
 	return text, nil
-})
+}).Matching(`^(` + hostPattern + `|\[[^\]]+\]):[0-9]+$`)
+
+// hostPattern is of the texts that isHost takes, but for addresses of IPv6.
+const hostPattern = `[A-Za-z0-9._-]+`
 
 // device is the name of a network interface, as Linux allows them.
 var device = strict.Parsed("interface", func(text string) (string, error) {
@@ -192,7 +200,7 @@ var device = strict.Parsed("interface", func(text string) (string, error) {
 		return "", errors.New("want the name of a network interface, such as eth0")
 	}
 	return text, nil
-})
+}).Matching(`^[!-.0-9;-~]{1,15}$`)
 
 // isHost reports whether a text is an IP address or may be the name of a host.
 func isHost(text string) bool {
@@ -250,7 +258,7 @@ var replayObject = strict.Object[Replay]{
 var object = strict.Object[nodeKeys]{
 	strict.Required("name", "unique in the mesh; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.name }),
 	strict.Required("region", "one of the world's regions; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.region }),
-	strict.Required("roles", "what the node does: dns, probe, gateway, control; exactly those of the certificate", tried(strict.NotEmpty(strict.List(strict.Placed(strict.Text(32)), maxList))),
+	strict.Required("roles", "what the node does: dns, probe, gateway, control; exactly those of the certificate", tried(strict.NotEmpty(strict.List(strict.Placed(strict.Text(32).OneOf(health.RoleNames[:]...)), maxList))),
 		func(n *nodeKeys) *strict.At[[]strict.At[string]] { return &n.roles }),
 	strict.Required("world", "directory of the configuration that all nodes share", path, func(n *nodeKeys) *string { return &n.world }),
 	strict.Required("data", "directory for state, made with mode 0700 if it is not there", path, func(n *nodeKeys) *string { return &n.data }),
@@ -278,6 +286,12 @@ var object = strict.Object[nodeKeys]{
 
 // Reference returns every key of node.yaml as Markdown.
 func Reference() string { return object.Reference() }
+
+// Schema returns a JSON Schema (draft 2020-12) of node.yaml.
+func Schema() string {
+	return object.Schema("https://github.com/meridian-gslb/meridian/deploy/schema/node.schema.json", "Meridian: node.yaml",
+		"Who a node is, where it listens and which files it uses. docs/node.md says more of each key.")
+}
 
 // Parse reads the text of a file. The error is strict.Problems: every mistake in it.
 func Parse(file string, data []byte) (*Node, error) {
