@@ -54,6 +54,6 @@ microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./dns/wire ./zones ./geo ./health
 
 docs:
-	@for part in world node api cli; do $(GO) run ./cmd/meridian docs $$part > docs/$$part.md; done
+	@for part in world node api cli import; do $(GO) run ./cmd/meridian docs $$part > docs/$$part.md; done
 	@for file in world node; do $(GO) run ./cmd/meridian docs schema $$file > deploy/schema/$$file.schema.json; done
 	@$(GO) test ./cmd/meridian/host -run TestMetricsDocument -update >/dev/null

@@ -9,13 +9,15 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/route53"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/health/dashboard"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
 type docsCommand struct {
-	Part string `arg:"" help:"Which reference: world, node, api or cli, as Markdown; or schema, as JSON Schema." enum:"world,node,api,cli,schema"`
+	Part string `arg:"" help:"Which reference: world, node, api, cli or import, as Markdown; or schema, as JSON Schema." enum:"world,node,api,cli,import,schema"`
 	Of   string `arg:"" optional:"" help:"With schema, of which files: world, for the YAML files of a world, or node." enum:",world,node" default:""`
 }
 
@@ -48,7 +50,7 @@ func schema(of string) string {
 	return nodefile.Schema()
 }
 
-// reference makes the text of docs/world.md, docs/node.md, docs/api.md or docs/cli.md from the code.
+// reference makes the text of docs/world.md, docs/node.md, docs/api.md, docs/cli.md or docs/import.md from the code.
 func reference(part string) (string, error) {
 	const made = "<!-- Made by `meridian docs %s`; make docs renews it. -->\n\n"
 	text := fmt.Sprintf(made, part)
@@ -57,6 +59,8 @@ func reference(part string) (string, error) {
 		return text + "# The world: what all nodes share\n\n" + worldIntroduction + zones.Reference(), nil
 	case "node":
 		return text + "# node.yaml: who a node is\n\n" + nodeIntroduction + nodefile.Reference(), nil
+	case "import":
+		return text + strings.ReplaceAll(importer.Guide, "{{route53}}\n", importer.Table(route53.Features)), nil
 	case "api":
 		return text + "# The HTTP API\n\n" + apiIntroduction + dashboard.Reference(), nil
 	}

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write the generated documents anew")
 
 // The references in docs are what the code makes of itself.
 func TestReferences(t *testing.T) {
-	for _, part := range []string{"world", "node", "api", "cli"} {
+	for _, part := range []string{"world", "node", "api", "cli", "import"} {
 		t.Run(part, func(t *testing.T) {
 			text, err := reference(part)
 			if err != nil {

@@ -27,6 +27,7 @@ type commands struct {
 	CA        caCommand        `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
 	Key       keyCommand       `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
 	TSIG      tsigCommand      `cmd:"" name:"tsig" help:"Make a key for transfers and updates, and print it to standard output as a file for both ends: keep that at mode 0600 (umask 077)."`
+	Import    importCommand    `cmd:"" help:"Make a world of the configuration of another nameserver."`
 	Docs      docsCommand      `cmd:"" help:"Write the reference of configuration, API or command line as Markdown, or a JSON Schema of the configuration."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
