@@ -10,6 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/importer"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/bind"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/gdnsd"
 	"github.com/meridian-gslb/meridian/cmd/meridian/importer/route53"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/health/dashboard"
@@ -60,7 +62,7 @@ func reference(part string) (string, error) {
 	case "node":
 		return text + "# node.yaml: who a node is\n\n" + nodeIntroduction + nodefile.Reference(), nil
 	case "import":
-		return text + strings.ReplaceAll(importer.Guide, "{{route53}}\n", importer.Table(route53.Features)), nil
+		return text + strings.NewReplacer("{{route53}}\n", importer.Table(route53.Features), "{{gdnsd}}\n", importer.Table(gdnsd.Features), "{{bind}}\n", importer.Table(bind.Features)).Replace(importer.Guide), nil
 	case "api":
 		return text + "# The HTTP API\n\n" + apiIntroduction + dashboard.Reference(), nil
 	}

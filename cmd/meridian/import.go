@@ -11,12 +11,16 @@ import (
 	"strings"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/importer"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/bind"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/gdnsd"
 	"github.com/meridian-gslb/meridian/cmd/meridian/importer/route53"
 	"github.com/meridian-gslb/meridian/zones"
 )
 
 type importCommand struct {
 	Route53 importRoute53 `cmd:"" name:"route53" help:"Import hosted zones and health checks of Amazon Route 53: what aws route53 list-resource-record-sets, list-health-checks, list-hosted-zones and list-cidr-blocks print, and CloudFormation templates."`
+	Gdnsd   importGdnsd   `cmd:"" name:"gdnsd" help:"Import the configuration directory of gdnsd: its file config, the files that it includes, and zones/."`
+	BIND    importBIND    `cmd:"" name:"bind" help:"Import the zones of a named.conf of BIND: the files of its primary zones, with those that they include, and the primaries of its secondary zones."`
 }
 
 // An imported is where an import goes.
@@ -42,6 +46,73 @@ func (c importRoute53) Run() error {
 		return mistakes(err)
 	}
 	return c.finish(result)
+}
+
+type importGdnsd struct {
+	Dir string `arg:"" help:"The directory, usually /etc/gdnsd."`
+	imported
+}
+
+// Run imports the directory.
+func (c importGdnsd) Run() error {
+	files, err := readTree(c.Dir)
+	if err != nil {
+		return err
+	}
+	result, err := gdnsd.Import(files)
+	if err != nil {
+		return mistakes(err)
+	}
+	return c.finish(result)
+}
+
+type importBIND struct {
+	Conf string `arg:"" help:"The file, usually /etc/bind/named.conf or /etc/named.conf." placeholder:"NAMED.CONF"`
+	imported
+}
+
+// Run imports what the file lists. Files that it names are looked for as named does, whose relative names begin at the directory that it sets.
+func (c importBIND) Run() error {
+	room := int64(importer.MaxInput)
+	result, err := bind.Import(filepath.ToSlash(c.Conf), func(name string) ([]byte, error) {
+		info, err := os.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if room -= info.Size(); room < 0 || !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s: is no file, or the files are larger than %d MiB together", name, importer.MaxInput>>20)
+		}
+		return os.ReadFile(name)
+	})
+	if err != nil {
+		return mistakes(err)
+	}
+	return c.finish(result)
+}
+
+// readTree reads the files below a directory, by their names in it. Databases of places, of which imports know nothing, are left out.
+func readTree(dir string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	room := int64(importer.MaxInput)
+	err := filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || slices.Contains([]string{".mmdb", ".dat"}, filepath.Ext(name)) {
+			return err
+		}
+		if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() { // of a link, what it leads to
+			return err
+		}
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		if room -= int64(len(data)); room < 0 {
+			return fmt.Errorf("%s: the files are larger than %d MiB together", dir, importer.MaxInput>>20)
+		}
+		within, err := filepath.Rel(dir, name)
+		files[filepath.ToSlash(within)] = data
+		return err
+	})
+	return files, err
 }
 
 func readInputs(names []string) (files []importer.File, err error) {

@@ -72,6 +72,7 @@ type Member struct {
 	Probe          netip.Addr
 	Weight         *int
 	Control        string
+	Disabled       bool
 	Countries      []string
 	Continents     []string
 	Subdivisions   []string
@@ -103,6 +104,14 @@ type Zone struct {
 	Lines   []string
 	Steers  []Steer
 	Comment []string
+
+	Primaries []Primary // where it is copied from, instead of a file
+}
+
+// A Primary is a nameserver that a zone is copied from.
+type Primary struct {
+	Address netip.AddrPort
+	Key     string // name of the TSIG key; may be empty
 }
 
 // A Steer is a name that a pool answers.

@@ -24,6 +24,9 @@ func (w *World) Files() map[string][]byte {
 	add("pools.yaml", w.pools())
 	add("zones.yaml", w.zones())
 	for _, z := range w.Zones {
+		if z.File == "" {
+			continue
+		}
 		files[z.File] = []byte(strings.Join(z.Lines, "\n") + "\n")
 	}
 	return files
@@ -191,6 +194,9 @@ func (m *Member) fields(indent int) fields {
 		f.add("weight", fmt.Sprint(*m.Weight))
 	}
 	f.text("control", m.Control)
+	if m.Disabled {
+		f.add("enabled", "false")
+	}
 	f.list("countries", m.Countries, indent)
 	f.list("continents", m.Continents, indent)
 	f.list("subdivisions", m.Subdivisions, indent)
@@ -230,7 +236,19 @@ func (w *World) zones() string {
 			b.WriteString("zones:\n")
 		}
 		comment(&b, "  ", z.Comment)
-		fmt.Fprintf(&b, "  %s:\n    file: %s\n", scalar(strings.TrimSuffix(z.Apex, ".")), scalar(z.File))
+		fmt.Fprintf(&b, "  %s:\n", scalar(strings.TrimSuffix(z.Apex, ".")))
+		if z.File != "" {
+			fmt.Fprintf(&b, "    file: %s\n", scalar(z.File))
+		}
+		if len(z.Primaries) > 0 {
+			b.WriteString("    secondary:\n      primaries:\n")
+		}
+		for _, p := range z.Primaries {
+			f := fields{}
+			f.text("address", p.Address.String())
+			f.text("key", p.Key)
+			fmt.Fprintf(&b, "        - {%s}\n", strings.Join(f, ", "))
+		}
 		if len(z.Steers) > 0 {
 			b.WriteString("    steer:\n")
 		}

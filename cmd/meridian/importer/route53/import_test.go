@@ -3,6 +3,7 @@ package route53
 import (
 	"errors"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,101 +17,46 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// Each testdata/NAME/in is imported; testdata/NAME/out is the world's directory that it becomes, and testdata/NAME/report.txt the report.
+// Each testdata/NAME/in is imported; testdata/NAME/out is the world's directory that it becomes.
 func TestImports(t *testing.T) {
+	for dir, result := range imports(t) {
+		t.Run(filepath.Base(dir), func(t *testing.T) { importtest.Golden(t, dir, result, *update) })
+	}
+}
+
+func imports(t *testing.T) map[string]*importer.Result {
+	t.Helper()
 	dirs, err := filepath.Glob("testdata/*/in")
 	if err != nil || len(dirs) < 2 {
 		t.Fatalf("inputs %v, %v, want some", dirs, err)
 	}
+	results := map[string]*importer.Result{}
 	for _, in := range dirs {
-		dir := filepath.Dir(in)
-		t.Run(filepath.Base(dir), func(t *testing.T) {
-			result, err := Import(inputs(t, in), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out := filepath.Join(dir, "out")
-			if *update {
-				if err := os.RemoveAll(out); err != nil {
-					t.Fatal(err)
-				}
-			}
-			for name, data := range result.Files {
-				golden(t, filepath.Join(out, name), string(data))
-			}
-			golden(t, filepath.Join(dir, "report.txt"), result.Report.Text())
-			have, err := os.ReadDir(out)
-			if err != nil || len(have) != len(result.Files) {
-				t.Errorf("%s has %d files, %v, want %d", out, len(have), err, len(result.Files))
-			}
-		})
+		result, err := Import(inputs(t, in), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", in, err)
+		}
+		results[filepath.Dir(in)] = result
 	}
+	return results
 }
 
+// inputs returns files by name, as the command line would.
 func inputs(t testing.TB, dir string) (files []importer.File) {
 	t.Helper()
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(names) == 0 {
-		t.Fatalf("inputs in %s: %v, %v", dir, names, err)
-	}
-	for _, name := range names {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, importer.File{Name: filepath.Base(name), Data: data})
+	tree := importtest.Tree(t, dir)
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
+		files = append(files, importer.File{Name: name, Data: tree[name]})
 	}
 	return files
 }
 
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s: got\n%s\nwant\n%s", file, got, want)
-	}
-}
-
-// Every feature in the documentation is met by an input of the tests, and every feature that is met stands in the documentation.
 func TestEveryFeature(t *testing.T) {
-	met := map[string]bool{}
-	dirs, err := filepath.Glob("testdata/*/in")
-	if err != nil {
-		t.Fatal(err)
+	var results []*importer.Result
+	for _, r := range imports(t) {
+		results = append(results, r)
 	}
-	for _, in := range dirs {
-		result, err := Import(inputs(t, in), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, n := range result.Report.Notes() {
-			met[n.Feature.Name] = true
-			if !slices.Contains(Features, n.Feature) {
-				t.Errorf("feature %s is not in Features", n.Feature.Name)
-			}
-		}
-	}
-	names := map[string]bool{}
-	for _, f := range Features {
-		if !met[f.Name] {
-			t.Errorf("no input of the tests has %s (%s)", f.Name, f.Title)
-		}
-		if names[f.Name] || f.Title == "" || f.How == "" {
-			t.Errorf("feature %+v stands twice or says nothing", f)
-		}
-		names[f.Name] = true
-	}
+	importtest.EveryFeature(t, Features, results...)
 }
 
 // What can't be read is refused as a whole, every mistake at its line.

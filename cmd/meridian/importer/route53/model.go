@@ -4,8 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"github.com/miekg/dns"
-
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
@@ -117,14 +116,7 @@ func (s *recordSet) subject() string {
 
 // domain returns a name fully qualified, in lower case and with the escapes of a zone file. Route 53 writes \ooo in octal digits.
 func domain(text string) (string, bool) {
-	text = dns.Fqdn(decimalEscapes(text))
-	var wire [256]byte
-	n, err := dns.PackDomainName(text, wire[:], 0, nil, false)
-	if err != nil || n > 255 {
-		return "", false
-	}
-	name, _, err := dns.UnpackDomainName(wire[:n], 0)
-	return dns.CanonicalName(name), err == nil
+	return importer.CanonicalName(decimalEscapes(text))
 }
 
 // decimalEscapes turns the octal escapes of Route 53, \ooo, into those of zone files, whose digits are decimal.
