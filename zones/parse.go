@@ -249,6 +249,7 @@ func (l *Loader) World() (*World, error) {
 	}
 	l.warnOfCopies()
 	l.warnOfHTTPS()
+	l.warnOfTraps()
 	w.Definitions.Contents = w.contents()
 	for i := range w.Zones {
 		fmt.Fprintf(l.sum, "%s %x ", w.Zones[i].File, uint64(w.Zones[i].digest))
@@ -353,20 +354,20 @@ func (p *parser) unused(names []string) {
 	}
 	for _, c := range p.source.checks {
 		if !checked[c.Name] {
-			p.warnings.Add(c.Position, "check %q: no pool uses it", c.Name)
+			p.warnings.Add(c.Position, "check %q: no pool uses it, so nothing is probed by it", c.Name)
 		}
 	}
 	for _, pool := range p.source.pools {
 		if !steered[pool.Name] {
-			p.warnings.Add(pool.Position, "pool %q: no name is steered by it, and it is in no other pool", pool.Name)
+			p.warnings.Add(pool.Position, "pool %q: no name is steered by it, and it is in no other pool, so nobody is answered from it", pool.Name)
 		}
 	}
 	for _, name := range names {
 		switch {
 		case strings.HasSuffix(name, ".zone") && !files[name]:
-			p.warnings.Add(strict.Position{File: name}, "no zone refers to this file")
+			p.warnings.Add(strict.Position{File: name}, "no zone refers to this file, so its records are not served")
 		case strings.HasSuffix(name, ".yml"):
-			p.warnings.Add(strict.Position{File: name}, "not read: configuration files end in .yaml")
+			p.warnings.Add(strict.Position{File: name}, "not read, so nothing in it holds: configuration files end in .yaml")
 		}
 	}
 }

@@ -184,7 +184,7 @@ func (p *parser) unusedControls() {
 	for _, panel := range p.source.controls {
 		for _, c := range panel.Value.members {
 			if !used[c.Value.name] {
-				p.warnings.Add(c.Position, "panel %q: no member of a pool has the control %q", panel.Name, c.Value.name)
+				p.warnings.Add(c.Position, "panel %q: no member of a pool has the control %q, so switching it changes no answer", panel.Name, c.Value.name)
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func (p *parser) routes() {
 	}
 	for _, s := range p.source.gateway.services {
 		if !used[s.Name] {
-			p.warnings.Add(s.Position, "service %q: no route leads to it", s.Name)
+			p.warnings.Add(s.Position, "service %q: no route leads to it, so no request gets there", s.Name)
 		}
 	}
 }

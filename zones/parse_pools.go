@@ -174,7 +174,7 @@ func (p *parser) poolSettings(entry *strict.Named[poolKeys], context string) {
 	switch {
 	case keys.check.Value == "":
 		if !keys.check.Given() && !onlyPools(keys.members) {
-			p.warnings.Add(entry.Position, "%s: has no check, so its members are always up", context)
+			p.warnings.Add(entry.Position, "%s: has no check, so its members count as up and are answered even when they are dead", context)
 		}
 	case !isDefined(p.source.checks, keys.check.Value):
 		p.mistakes.Add(keys.check.Position, "%s: %s", context, strict.Unknown("check", keys.check.Value, namesOf(p.source.checks)))
@@ -249,7 +249,7 @@ func (p *parser) poolMembers(entry *strict.Named[poolKeys], pool *Pool, context 
 	case all == 0:
 		return
 	case enabled == 0:
-		p.warnings.Add(entry.Position, "%s: no member is enabled", context)
+		p.warnings.Add(entry.Position, "%s: no member is enabled, so nobody gets an address from it but those of last_resort", context)
 	case pool.MinUp.Count > all:
 		p.mistakes.Add(keys.minUp.Position, "%s: min_up: %d of %d members can never be up", context, pool.MinUp.Count, all)
 	}
@@ -263,7 +263,7 @@ func (p *parser) poolMembers(entry *strict.Named[poolKeys], pool *Pool, context 
 		}
 	}
 	if all := len(pool.Members); keys.answers.Given() && pool.Answers > all && onlyEndpoints(pool) {
-		p.warnings.Add(keys.answers.Position, "%s: answers: %d, but there are %d members", context, pool.Answers, all)
+		p.warnings.Add(keys.answers.Position, "%s: answers: %d, but there are %d members, so every answer has all of them and the policy decides nothing", context, pool.Answers, all)
 	}
 	p.poolWeights(entry, pool, context)
 	p.poolFamilies(entry, pool, context)
@@ -282,9 +282,9 @@ func (p *parser) poolWeights(entry *strict.Named[poolKeys], pool *Pool, context 
 	some := slices.ContainsFunc(pool.Members, func(m Member) bool { return m.Enabled && m.Weight > 0 })
 	switch {
 	case len(pool.Members) == 1:
-		p.warnings.Add(entry.Position, "%s: has one member, which gets all answers whatever its weight", context)
+		p.warnings.Add(entry.Position, "%s: has one member, which gets all answers, so its weight decides nothing", context)
 	case !some:
-		p.warnings.Add(entry.Position, "%s: every weight is 0, so all members are standbys with equal shares", context)
+		p.warnings.Add(entry.Position, "%s: every weight is 0, so all members are standbys with equal shares, and none is kept in reserve", context)
 	}
 }
 

@@ -159,7 +159,8 @@ func TestDemoWorld(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "world.yaml:8: check \"gateway\": an interval under 5s is a load on the endpoints (every vantage probes each of them)"
+	want := "example.com.zone:33: special.apps.example.com.: exists, but has no address, so *.apps.example.com. does not answer it and whoever asks for its address gets none (RFC 4592, section 2.2.1)\n" +
+		"world.yaml:8: check \"gateway\": an interval under 5s is a load on the endpoints (every vantage probes each of them)"
 	if got := Problems(world.Warnings).Error(); got != want {
 		t.Errorf("warnings %s, want %s", got, want)
 	}

@@ -155,7 +155,7 @@ func (l *Loader) transfers(entry *strict.Named[zoneKeys], zone *Zone) {
 		}
 		switch steered := len(keys.steer) > 0; {
 		case steered && !zone.Transfer.Defaults:
-			p.warnings.Add(keys.transfer.Position, "zone %q: transfer: a zone that is steered is given to nobody without steered: %s", entry.Name, steeredDefaults)
+			p.warnings.Add(keys.transfer.Position, "zone %q: transfer: a zone that is steered is given to nobody without steered: %s, so whoever is to copy it gets nothing", entry.Name, steeredDefaults)
 		case zone.Transfer.Defaults && !steered:
 			p.mistakes.Add(t.steered.Position, "zone %q: transfer: steered: the zone has no steered names", entry.Name)
 		case zone.Transfer.Defaults:
@@ -240,7 +240,7 @@ func (l *Loader) warnOfCopies() {
 			zone.targetsInNS(warn)
 		}
 		if expire := zone.expire(); zone.Sign != "" && expire > GivenLife {
-			warn("expire %d of the SOA record lets a secondary keep a copy for longer than its signatures are good for: make it %d at most",
+			warn("expire %d of the SOA record lets a secondary keep a copy for longer than its signatures are good for, and resolvers that validate refuse what it then answers: make it %d at most",
 				int(expire.Seconds()), int(GivenLife.Seconds()))
 		}
 	}
@@ -252,12 +252,12 @@ func (z *Zone) targetsInNS(warn func(format string, args ...any)) {
 	for _, address := range z.nameservers() {
 		for _, target := range z.Transfer.Notify {
 			if target.Address.Addr() == address {
-				warn("notify: %v is one of its nameservers, and the zone is steered", address)
+				warn("notify: %v is one of its nameservers, and the zone is steered: from its copy it would answer alike to all clients, whatever is down", address)
 			}
 		}
 		for _, grant := range z.Transfer.Allow {
 			if grant.Prefix.IsValid() && grant.Prefix.Contains(address) {
-				warn("allow: %v has %v, one of its nameservers, and the zone is steered", grant.Prefix, address)
+				warn("allow: %v has %v, one of its nameservers, and the zone is steered: from its copy it would answer alike to all clients, whatever is down", grant.Prefix, address)
 			}
 		}
 	}

@@ -166,7 +166,7 @@ func (p *parser) steers(entry *strict.Named[zoneKeys]) (steers []Steer) {
 			p.mistakes.Add(s.Position, "%s: is outside the zone", context)
 			continue
 		case !dns.IsFqdn(s.Name) && dns.IsSubDomain(entry.Name, dns.Fqdn(s.Name)):
-			p.warnings.Add(s.Position, "%s: is %s, as it is relative to the apex; a whole name ends with a dot", context, owner)
+			p.warnings.Add(s.Position, "%s: is %s, as it is relative to the apex, so the name that was probably meant is not steered; a whole name ends with a dot", context, owner)
 		}
 		s.Name = owner
 		if s.Value.pool.Value != "" && !isDefined(p.source.pools, s.Value.pool.Value) {
@@ -245,7 +245,7 @@ func (l *Loader) warnOfHTTPS() {
 				continue
 			}
 			if _, ok := zone.Static.Find(owner).Name.Set(dns.TypeHTTPS); ok {
-				p.warnings.Add(s.Value.pool.Position, "zone %q: owner %q: has an HTTPS record, by which browsers come by TLS, and no check of pool %q probes that (type: https)",
+				p.warnings.Add(s.Value.pool.Position, "zone %q: owner %q: has an HTTPS record, by which browsers come by TLS, and no check of pool %q probes that (type: https): an endpoint can be up and of no use to them",
 					entry.Name, s.Name, s.Value.pool.Value)
 			}
 		}

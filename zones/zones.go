@@ -40,6 +40,8 @@ type World struct {
 	Digest      health.Hash64  // of all files and their names
 	Warnings    []Problem      // what is allowed but probably not meant
 	Refused     []Problem      // mistakes in zone files: those zones are as they were before, or without data
+
+	written map[memberKey]strict.Position // where pools and their members are
 }
 
 // A LatencyTable is a file of round-trip times, as it was read.

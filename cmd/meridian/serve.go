@@ -134,7 +134,7 @@ func (c checkCommand) checkWorld() error {
 
 // tellWorld prints the warnings about a good world, and what is in it.
 func tellWorld(dir string, plan *zones.Plan) {
-	for _, w := range plan.World.Warnings {
+	for _, w := range plan.Warnings() {
 		fmt.Println("warning:", w)
 	}
 	w := plan.World

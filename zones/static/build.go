@@ -255,7 +255,7 @@ func (b *Builder) judge(set []record) []record {
 	kept := set[:0]
 	for _, r := range set {
 		if line, twice := b.duplicate(kept, r); twice {
-			b.warn(int(r.line), "%s %s: the same record as on line %d, dropped", b.ownerText(), dns.Type(r.rrtype), line)
+			b.warn(int(r.line), "%s %s: the same record as on line %d, dropped: a set has a record once (RFC 2181, section 5)", b.ownerText(), dns.Type(r.rrtype), line)
 			continue
 		}
 		size += FixedSize + r.end - r.at

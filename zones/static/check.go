@@ -47,6 +47,9 @@ func (b *Builder) Build() (*Zone, error) {
 		b.delegate(owner)
 	}
 	b.warnTargets()
+	if cuts.wildcards {
+		b.warnBesideWildcards()
+	}
 	b.trim()
 	if b.failed != nil {
 		return nil, b.failed
@@ -95,7 +98,9 @@ func (b *Builder) checkApex() {
 	case !ok:
 		b.mistake(0, "has no NS records at the apex %s", b.zone.Origin)
 	case ns.Count == 1:
-		b.warn(apex.line(dns.TypeNS, 0), "%s NS: a zone should have two nameservers or more (RFC 2182, section 5)", b.zone.Origin)
+		b.warn(apex.line(dns.TypeNS, 0), "%s NS: a zone should have two nameservers or more: when this one is out of reach, nobody can look up anything (RFC 2182, section 5)", b.zone.Origin)
+	default:
+		b.warnTogether(ns, apex.line(dns.TypeNS, 0))
 	}
 }
 
@@ -105,10 +110,10 @@ func (b *Builder) checkSOA(record []byte, line int) {
 	b.zone.Serial = binary.BigEndian.Uint32(timers)
 	refresh, retry, expire := binary.BigEndian.Uint32(timers[4:]), binary.BigEndian.Uint32(timers[8:]), binary.BigEndian.Uint32(timers[12:])
 	if minimum := binary.BigEndian.Uint32(timers[16:]); minimum > maxSOAMinimum {
-		b.warn(line, "%s SOA: minimum %d lets resolvers remember for more than a day that a name does not exist", b.zone.Origin, minimum)
+		b.warn(line, "%s SOA: minimum %d lets resolvers remember for more than a day that a name does not exist, also when it is there by then", b.zone.Origin, minimum)
 	}
 	if sum := uint64(refresh) + uint64(retry); uint64(expire) <= sum {
-		b.warn(line, "%s SOA: expire %d is not more than refresh and retry together (%d)", b.zone.Origin, expire, sum)
+		b.warn(line, "%s SOA: expire %d is not more than refresh and retry together (%d), so one transfer that fails makes a secondary drop the zone", b.zone.Origin, expire, sum)
 	}
 }
 
@@ -145,7 +150,7 @@ func (b *Builder) checkOwner(n node) {
 		}
 		if n.uneven(at) {
 			set := n.set(at)
-			b.warn(int(binary.BigEndian.Uint32(lines)), "%s %s: the records have different TTLs, all get the least, %d (RFC 2181, section 5.2)", b.nameOf(n), dns.Type(t), set.TTL)
+			b.warn(int(binary.BigEndian.Uint32(lines)), "%s %s: the records have different TTLs, all get the least, %d, as caches would else keep only some of them (RFC 2181, section 5.2)", b.nameOf(n), dns.Type(t), set.TTL)
 		}
 		at += setHeader + size + records*lineSize
 	}
@@ -196,7 +201,7 @@ func (b *Builder) warnTarget(n node, rrtype uint16, i int, target []byte) {
 	}
 	if t != nil {
 		if _, alias := (Name{t}).Set(dns.TypeCNAME); alias {
-			b.warn(n.line(rrtype, i), "%s %s: target %s is an alias (RFC 2181, section 10.3)", b.nameOf(n), dns.Type(rrtype), text(folded))
+			b.warn(n.line(rrtype, i), "%s %s: target %s is an alias, which those who look it up may refuse to follow (RFC 2181, section 10.3)", b.nameOf(n), dns.Type(rrtype), text(folded))
 			return
 		}
 		_, v4 := Name{t}.Set(dns.TypeA)
@@ -206,7 +211,7 @@ func (b *Builder) warnTarget(n node, rrtype uint16, i int, target []byte) {
 		}
 	}
 	if !b.underWildcard(name) {
-		b.warn(n.line(rrtype, i), "%s %s: target %s has no address in this zone", b.nameOf(n), dns.Type(rrtype), text(folded))
+		b.warn(n.line(rrtype, i), "%s %s: target %s has no address in this zone, so nobody can reach it", b.nameOf(n), dns.Type(rrtype), text(folded))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // cuts are the owners at which other names begin.
 type cuts struct {
 	any         bool
+	wildcards   bool     // there are some
 	delegations [][]byte // below the apex
 }
 
@@ -20,6 +21,7 @@ func (b *Builder) findCuts() cuts {
 	var c cuts
 	for n := range b.nodes() {
 		c.any = c.any || n[0]&flagDNAME != 0
+		c.wildcards = c.wildcards || n[0]&flagWildcard != 0
 		if len(n.name()) == 0 {
 			continue
 		}
@@ -126,7 +128,7 @@ func (b *Builder) foreign(n, top node) (any bool) {
 			case top != nil && top[0]&flagCut == 0:
 				b.mistake(line, "%s %s: %s", b.nameOf(n), dns.Type(t), why)
 			default:
-				b.warn(line, "%s %s: %s, dropped", b.nameOf(n), dns.Type(t), why)
+				b.warn(line, "%s %s: %s, dropped: resolvers ask the nameservers of that zone for it", b.nameOf(n), dns.Type(t), why)
 			}
 		}
 		any = any || why != ""

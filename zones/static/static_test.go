@@ -35,7 +35,7 @@ func parse(tb testing.TB, text string) (rrs []dns.RR) {
 	return rrs
 }
 
-const head = "@ SOA ns1 admin 7 7200 900 1209600 300\n@ NS ns1\n@ NS ns2\nns1 A 192.0.2.1\nns2 A 192.0.2.2\n"
+const head = "@ SOA ns1 admin 7 7200 900 1209600 300\n@ NS ns1\n@ NS ns2\nns1 A 192.0.2.1\nns2 A 198.51.100.2\n"
 
 // build makes a zone of records; the line of each is its place among them, from 1.
 func build(tb testing.TB, rrs []dns.RR, steers ...string) (z *static.Zone, mistakes, warnings []string) {
@@ -75,7 +75,7 @@ func TestFind(t *testing.T) {
 	z, mistakes, warnings := build(t, parse(t, head+`
 a.ent A 192.0.2.3
 *.wild A 192.0.2.4
-exists.wild TXT "x"
+exists.wild AAAA 2001:db8::1
 sub NS ns.sub
 sub NS ns.next
 next NS ns.next
@@ -98,7 +98,7 @@ alias CNAME a.ent
 		{"a wildcard", "x.y.wild.example.com.", "A at 4 wildcard"},
 		{"the wildcard itself", "*.wild.example.com.", "A at 0"},
 		{"below a wildcard that is asked for", "x.*.wild.example.com.", "none at 2"},
-		{"a name that hides the wildcard", "exists.wild.example.com.", "TXT at 0"},
+		{"a name that hides the wildcard", "exists.wild.example.com.", "AAAA at 0"},
 		{"below a name that hides the wildcard", "x.exists.wild.example.com.", "none at 2"},
 		{"a delegation", "sub.example.com.", "NS DS at 0 cut"},
 		{"below a delegation", "x.y.sub.example.com.", "NS DS at 4 cut"},
@@ -148,29 +148,54 @@ alias CNAME a.ent
 // What a zone must not have, and what is dropped. The head is five records.
 func TestProblems(t *testing.T) {
 	for _, row := range []struct{ why, lines, want string }{
-		{"a record twice, apart", "a A 192.0.2.1\nb A 192.0.2.1\nA A 192.0.2.1", "w 8: a.example.com. A: the same record as on line 6, dropped"},
-		{"names that differ in case", "a NS X.example.net.\na NS x.example.NET.", "w 7: a.example.com. NS: the same record as on line 6, dropped"},
+		{"a record twice, apart", "a A 192.0.2.1\nb A 192.0.2.1\nA A 192.0.2.1", "w 8: a.example.com. A: the same record as on line 6, dropped: a set has a record once (RFC 2181, section 5)"},
+		{"names that differ in case", "a NS X.example.net.\na NS x.example.NET.", "w 7: a.example.com. NS: the same record as on line 6, dropped: a set has a record once (RFC 2181, section 5)"},
 		{"texts that differ in case", "a TXT \"X\"\na TXT \"x\"", ""},
-		{"TTLs that differ", "a 5 A 192.0.2.1\nb A 192.0.2.9\na 7 A 192.0.2.2", "w 6: a.example.com. A: the records have different TTLs, all get the least, 5 (RFC 2181, section 5.2)"},
+		{"TTLs that differ", "a 5 A 192.0.2.1\nb A 192.0.2.9\na 7 A 192.0.2.2", "w 6: a.example.com. A: the records have different TTLs, all get the least, 5, as caches would else keep only some of them (RFC 2181, section 5.2)"},
 		{"beside a DNAME", "d DNAME x.\nx.d A 192.0.2.1", "m 7: x.d.example.com. A: lies below the DNAME of d.example.com. (RFC 6672, section 2.4)"},
-		{"a DNAME at a delegation", "d DNAME x.\nd NS ns.example.net.", "w 6: d.example.com. DNAME: belongs to the delegated zone, not to this one, dropped"},
+		{"a DNAME at a delegation", "d DNAME x.\nd NS ns.example.net.", "w 6: d.example.com. DNAME: belongs to the delegated zone, not to this one, dropped: resolvers ask the nameservers of that zone for it"},
 		{"two DNAMEs", "d DNAME x.\nd DNAME y.", "m 7: d.example.com. DNAME: a name has one DNAME record (first on line 6)"},
 		{"no glue", "sub NS ns.sub", "m 6: sub.example.com. NS: nameserver ns.sub.example.com. lies in the zone that is delegated to it and has no address here (glue)"},
-		{"an alias", "a MX 5 b\nb CNAME c\nc A 192.0.2.1", "w 6: a.example.com. MX: target b.example.com. is an alias (RFC 2181, section 10.3)"},
-		{"below a delegation", "sub NS ns.example.net.\nx.sub TXT \"x\"\nsub TXT \"y\"", "w 7: x.sub.example.com. TXT: lies below the delegation of sub.example.com. and is no address of a nameserver, dropped\nw 8: sub.example.com. TXT: belongs to the delegated zone, not to this one, dropped"},
+		{"an alias", "a MX 5 b\nb CNAME c\nc A 192.0.2.1", "w 6: a.example.com. MX: target b.example.com. is an alias, which those who look it up may refuse to follow (RFC 2181, section 10.3)"},
+		{"below a delegation", "sub NS ns.example.net.\nx.sub TXT \"x\"\nsub TXT \"y\"", "w 7: x.sub.example.com. TXT: lies below the delegation of sub.example.com. and is no address of a nameserver, dropped: resolvers ask the nameservers of that zone for it\nw 8: sub.example.com. TXT: belongs to the delegated zone, not to this one, dropped: resolvers ask the nameservers of that zone for it"},
+		{"a name beside a wildcard", "*.w A 192.0.2.1\nx.w MX 5 ns1", "w 7: x.w.example.com.: exists, but has no address, so *.w.example.com. does not answer it and whoever asks for its address gets none (RFC 4592, section 2.2.1)"},
+		{"a name between, beside a wildcard", "*.w CNAME ns1\na.x.w A 192.0.2.1", "w 0: x.w.example.com.: exists, as others lie below it, so *.w.example.com. does not answer it and whoever asks for its address gets none (RFC 4592, section 2.2.1)"},
+		{"beside a wildcard, and well", "*.w A 192.0.2.1\na.w A 192.0.2.2\nb.w CNAME a.w\nc.w NS ns.example.net.\nd.w DNAME x.\n_e.w TXT x\na.b.c.d TXT x", ""},
+		{"beside a wildcard without addresses", "*.w TXT x\nx.w MX 5 ns1", ""},
 	} {
-		_, mistakes, warnings := build(t, parse(t, head+row.lines+"\n"))
-		var got []string
-		for _, m := range mistakes {
-			got = append(got, "m "+m)
+		checkProblems(t, row.why, head+row.lines+"\n", row.want)
+	}
+	const together = "@ SOA ns1 admin 7 7200 900 1209600 300\n@ NS ns1\n@ NS ns2\n"
+	for _, row := range []struct{ why, lines, want string }{
+		{"nameservers in one network", "ns1 A 192.0.2.1\nns2 A 192.0.2.200", "192.0.2.0/24"},
+		{"in one of each family", "ns1 A 192.0.2.1\nns1 AAAA 2001:db8::1\nns2 A 192.0.2.200\nns2 AAAA 2001:db8:0:f::1", "192.0.2.0/24 and 2001:db8::/48"},
+		{"one has only the other family", "ns1 A 192.0.2.1\nns2 AAAA 2001:db8::1", "192.0.2.0/24 and 2001:db8::/48"},
+		{"in two", "ns1 A 192.0.2.1\nns2 A 192.0.3.1", ""},
+		{"one in two", "ns1 A 192.0.2.1\nns2 A 192.0.2.2\nns2 A 192.0.3.1", ""},
+		{"in one of IPv4 and in two of IPv6", "ns1 A 192.0.2.1\nns1 AAAA 2001:db8::1\nns2 A 192.0.2.2\nns2 AAAA 2001:db8:1::1", ""},
+		{"one is elsewhere", "@ NS ns.example.net.\nns1 A 192.0.2.1\nns2 A 192.0.2.2", ""},
+	} {
+		want := row.want
+		if want != "" {
+			want = "w 2: example.com. NS: all nameservers are in " + want + ": when that is out of reach, nobody can look up anything (RFC 2182, section 3.1)"
 		}
-		for _, w := range warnings {
-			got = append(got, "w "+w)
-		}
-		slices.Sort(got)
-		if text := strings.Join(got, "\n"); text != row.want {
-			t.Errorf("%s:\n%s\nwant\n%s", row.why, text, row.want)
-		}
+		checkProblems(t, row.why, together+row.lines+"\n", want)
+	}
+}
+
+func checkProblems(t *testing.T, why, text, want string) {
+	t.Helper()
+	_, mistakes, warnings := build(t, parse(t, text))
+	var got []string
+	for _, m := range mistakes {
+		got = append(got, "m "+m)
+	}
+	for _, w := range warnings {
+		got = append(got, "w "+w)
+	}
+	slices.Sort(got)
+	if text := strings.Join(got, "\n"); text != want {
+		t.Errorf("%s:\n%s\nwant\n%s", why, text, want)
 	}
 }
 
