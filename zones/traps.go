@@ -104,7 +104,7 @@ func (t *traps) onlyAround(keys *poolKeys, pool *Pool, context string) {
 		at   strict.Position
 	}{
 		{"answers", keys.answers.Position}, {"sticky", keys.sticky.Position}, {"when_all_down", keys.whenAllDown.Position},
-		{"last_resort", keys.lastResort.Position}, {"explore", keys.explore.Position}, {"https", keys.https.Position},
+		{"last_resort", keys.lastResort.Position}, {"https", keys.https.Position},
 	} {
 		if key.at.Line != 0 {
 			t.warnings.Add(key.at, "%s: %s holds only where a name is answered from the pool itself, and it is only in %s: there it has no effect", context, key.name,

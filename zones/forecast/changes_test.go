@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
 // Whatever field of the model is another, it shows, unless it is a name or compared elsewhere.
@@ -51,6 +53,10 @@ func other(v reflect.Value) bool {
 	case *netip.Addr:
 		*known = netip.MustParseAddr("192.0.2.1")
 		return true
+	case *zones.LatencyTable:
+		var report strict.Report
+		known.Table = rtt.ParseTable("a.csv", []byte("client,region,ms\nDE,eu,25\n"), []geo.RegionID{"eu"}, &report)
+		return report.Err() == nil
 	case *netip.AddrPort:
 		*known = netip.MustParseAddrPort("192.0.2.1:53")
 		return true
@@ -143,6 +149,31 @@ func TestOrderOfMembers(t *testing.T) {
 		}
 		if got != c.want {
 			t.Errorf("%s: order %q, want %q", c.why, got, c.want)
+		}
+	}
+}
+
+// A latency table that is written otherwise is no change; one that says another time is, and moves whom it is about.
+func TestLatencyTables(t *testing.T) {
+	table := table(t)
+	world := func(csv string) *zones.Snapshot {
+		text := frame + "latency_tables: [rtt/a.csv]\npools:\n  a: {policy: latency, members: [{endpoint: us, region: us-east, address: 192.0.2.1}, {endpoint: eu, region: eu-west, address: 192.0.2.2}]}\n" +
+			"zones: {example.com: {file: z, steer: {www: {pool: a}}}}\n"
+		return snapshotOf(t, table, zones.FileMap{"world.yaml": []byte(text), "z": []byte(zoneFile), "rtt/a.csv": []byte("client,region,ms\n" + csv)})
+	}
+	before := world("IN,us-east,10\nIN,eu-west,90\n")
+	for _, c := range []struct {
+		why, csv string
+		changes  int
+		moves    string
+	}{
+		{"as before", "IN,us-east,10\nIN,eu-west,90\n", 0, ""},
+		{"written otherwise", "# India\nIN,eu-west,90\nIN,us-east,10\n", 0, ""},
+		{"the other way round", "IN,eu-west,10\nIN,us-east,90\n", 1, "25.0/25.0: us-east→eu-west 25.0/25.0"},
+	} {
+		f := Compare(before, world(c.csv), nil)
+		if got := movesText(&f.Clients); len(f.Changes) != c.changes || got != c.moves {
+			t.Errorf("%s: %v and %q, want %d changes and %q", c.why, f.Changes, got, c.changes, c.moves)
 		}
 	}
 }

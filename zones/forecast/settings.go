@@ -40,7 +40,7 @@ var keys = map[string]string{
 	"Zone.Apex": "", "Zone.Steer": "", "Zone.Static": "", "Zone.Version": "", "Zone.Copied": "", "Zone.Sign": "dnssec",
 	"Transfer.XoT": "xot", "Catalog.Apex": "", "Service.Name": "",
 	"World.Regions": "", "World.Checks": "", "World.Pools": "", "World.Definitions": "", "World.Gateway": "", "World.Zones": "",
-	"World.Catalogs": "", "World.Digest": "", "World.Warnings": "", "World.Refused": "", "World.Directories": "zone_directories",
+	"World.Catalogs": "", "World.Digest": "", "World.Warnings": "", "World.Refused": "", "World.Directories": "zone_directories", "World.Latency": "latency_tables",
 }
 
 func keyOf(t reflect.Type, field reflect.StructField) string {
@@ -81,6 +81,8 @@ func text(v reflect.Value) string {
 			return fmt.Sprintf("%d%%", known.Percent)
 		}
 		return strconv.Itoa(known.Count)
+	case zones.LatencyTable:
+		return fmt.Sprintf("%s (%d entries, %016x)", known.Name(), known.Len(), known.Digest())
 	case health.StatusRange:
 		if known.Low == known.High {
 			return strconv.Itoa(known.Low)
