@@ -201,7 +201,11 @@ func (o *Orders) weigh(s site, around [][]uint32) ([]weighed, []micros32) {
 	o.tally(step, country)
 	take(0)
 	o.tally(step, asn, anywhere)
-	take(spreadCountry)
+	if asn != 0 {
+		take(spreadCountry)
+	} else {
+		number++ // all that there is of its clients is their country
+	}
 	for _, units := range around {
 		o.tallyUnits(step, s.key, units...)
 		take(spreadASN)

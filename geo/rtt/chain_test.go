@@ -104,6 +104,31 @@ func TestHalfLife(t *testing.T) {
 	}
 }
 
+// An estimate is the less certain the fewer samples each step has.
+func TestDeviation(t *testing.T) {
+	l := newLab(t)
+	share := func(client string) float64 {
+		e := l.estimate(client, euWest)
+		return float64(e.Deviation) / float64(e.RTT)
+	}
+	check := func(client string, want float64) {
+		t.Helper()
+		if got := share(client); math.Abs(got-want) > 0.002 {
+			t.Errorf("%s: deviation is %.3f of the estimate, want %.3f", client, got, want)
+		}
+	}
+	check("7.0.0.1", 0.25)
+	check("5.0.0.1", math.Sqrt(0.25*0.25+0.15*0.15))
+	l.tell("eu-west", count(anyDE, euWest, 50, 30), count(germany, euWest, 50, 90), countPrefix("5.0.1.0/24", 300, 270))
+	l.epoch()
+	country := 0.25 * 0.25 / 2
+	asn := (country + 0.15*0.15) / 4
+	check("7.0.0.1", math.Sqrt(country))
+	check("5.128.0.1", math.Sqrt(country+0.15*0.15))
+	check("5.0.0.1", math.Sqrt(asn))
+	check("5.0.1.1", math.Sqrt((asn+0.1*0.1)/10))
+}
+
 func TestAged(t *testing.T) {
 	for _, weight := range []uint16{0, 1, whole, 1000, maxWeight} {
 		for age := range uint32(20 * halfEpochs) {

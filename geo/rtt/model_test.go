@@ -44,8 +44,12 @@ func TestYoungModelFollows(t *testing.T) {
 	slow := count(anyDE, euWest, 300, 1000)
 	young, grown := newLab(t), settled(t)
 	for i, l := range []*lab{young, grown} {
+		before := l.orders
 		l.tell("eu-west", slow)
 		changed := l.epoch()
+		if !l.Adopt(before) || l.Adopt(l.orders) {
+			t.Errorf("lab %d: it does not say which of two pictures is late", i)
+		}
 		if got, want := l.first("5.0.0.1") != "eu-west", i == 0; got != want || changed != true {
 			t.Errorf("lab %d: moved %v after an epoch, want %v; a compile is worth it: %v, want true", i, got, want, changed)
 		}

@@ -32,6 +32,7 @@ func TestOverlay(t *testing.T) {
 		{"but not those that are no halves of one", "", []row{countPrefix("5.0.1.0/24", 300, 900), countPrefix("5.0.2.0/24", 300, 900)}, []string{"5.0.1.0/24", "5.0.2.0/24"}},
 		{"nor those that are ordered otherwise", "5.0.0.0/24,us-east,20", []row{countPrefix("5.0.1.0/24", 300, 900)}, []string{"5.0.0.0/24", "5.0.1.0/24"}},
 		{"nor those in different places", "", []row{countPrefix("5.127.255.0/24", 300, 900), countPrefix("5.128.0.0/24", 300, 900)}, []string{"5.127.255.0/24", "5.128.0.0/24"}},
+		{"nor halves of one that are in different places", "5.0.0.0/9,eu-west,300\n5.128.0.0/9,eu-west,300", nil, []string{"5.0.0.0/9", "5.128.0.0/9"}},
 		{"nor into one that something else is known of", "5.0.0.0/23,eu-west,50", []row{countPrefix("5.0.0.0/24", 300, 900), countPrefix("5.0.1.0/24", 300, 900)}, []string{"5.0.0.0/24", "5.0.1.0/24"}},
 		{"one inside, ordered like the outermost, is listed", "", []row{countPrefix("5.0.0.0/20", 300, 900), countPrefix("5.0.1.0/24", 50, 900)}, []string{"5.0.0.0/20", "5.0.1.0/24"}},
 		{"one inside, ordered like that around it, is not", "", []row{countPrefix("5.0.0.0/20", 300, 900), countPrefix("5.0.1.0/24", 310, 900)}, []string{"5.0.0.0/20"}},
@@ -54,9 +55,12 @@ func TestOverlay(t *testing.T) {
 
 // What is listed as one is explained as one.
 func TestMergedPrefixIsExplained(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, testTable(t, "a.csv", "5.0.0.128/25,eu-west,10\n5.0.0.128/25,us-east,400"))
 	l.tell("eu-west", countPrefix("5.0.0.0/24", 300, 900), countPrefix("5.0.1.0/24", 400, 300), countPrefix("5.0.4.0/24", 300, 900))
 	l.epoch()
+	if got, want := listed(l.orders), []string{"5.0.0.0/23", "5.0.0.128/25", "5.0.4.0/24"}; !slices.Equal(got, want) {
+		t.Fatalf("listed %q, want %q", got, want)
+	}
 	e := l.estimate("5.0.1.1", euWest)
 	prior := float64(Prior(germany.At, euWest.At).Microseconds()) / 1000
 	want := pull(prior, (300*900+400*300)/1200, 1200)
@@ -73,8 +77,10 @@ func TestMergedPrefixIsExplained(t *testing.T) {
 func TestListedPrefixHasHysteresis(t *testing.T) {
 	l := settled(t)
 	slow := countPrefix("5.0.1.0/24", 300, 900)
+	other := countPrefix("5.0.9.0/24", 50, 900)
 	for i := range lastingEpochs {
 		l.tell("eu-west", slow)
+		l.tell("us-east", other)
 		changed := l.epoch()
 		if got, want := l.first("5.0.1.1") == "ap-south", i == lastingEpochs-1; got != want || i > 0 && changed != want {
 			t.Errorf("in epoch %d moved %v, changed %v, want %v", i+1, got, changed, want)
@@ -85,26 +91,51 @@ func TestListedPrefixHasHysteresis(t *testing.T) {
 		if gone++; gone > 20*halfEpochs {
 			t.Fatal("what was measured ages ago still counts")
 		}
+		l.tell("us-east", other)
 		if changed, back := l.epoch(), l.first("5.0.1.1") == "eu-west"; back && !changed {
 			t.Error("a prefix is ordered otherwise and it is not worth a compile")
 		}
 	}
 }
 
+// A prefix that is held in an order of its own and is told of no more has that of its surroundings, and that is worth a compile.
+func TestPrefixThatIsGone(t *testing.T) {
+	l := newLab(t)
+	for range lastingEpochs + 1 {
+		l.tell("us-east", countPrefix("5.0.1.0/24", 100, 900), countPrefix("5.0.9.0/24", 139, 900))
+		l.epoch()
+	}
+	second := func() geo.RegionID { return l.order("5.0.1.1")[1] }
+	if second() != "us-east" {
+		t.Fatalf("the second region is %s, want us-east", second())
+	}
+	for n := 0; second() == "us-east"; n++ {
+		l.tell("us-east", countPrefix("5.0.9.0/24", 139, 900))
+		l.Model.news = false
+		if changed := l.epoch(); changed != (second() != "us-east") {
+			t.Errorf("after %d epochs worth a compile: %v, second region %s", n, changed, second())
+		}
+		if n > 20*halfEpochs {
+			t.Fatal("what was measured ages ago still counts")
+		}
+	}
+}
+
 // Of two places in one listed prefix each is answered by its own estimates.
 func TestPrefixOverSeveralPlaces(t *testing.T) {
-	l := newLab(t, testTable(t, "wide.csv", "4.0.0.0/6,eu-west,300"))
-	if got, want := listed(l.orders), []string(nil); !slices.Equal(got, want) { // 4.0.0.0 is of no place, and there eu-west is last as it is
-		t.Logf("listed %q", got)
-	}
-	l = newLab(t, testTable(t, "wide.csv", "5.0.0.0/8,eu-west,300\n5.0.0.0/8,us-east,20"))
-	l.tell("ap-south", count(cable, apSouth, 5, 1000))
-	l.epoch()
-	for client, want := range map[string]geo.RegionID{"5.1.1.1": "us-east", "5.129.1.1": "ap-south"} {
+	l := newLab(t, testTable(t, "wide.csv", "5.0.0.0/8,eu-west,300\n5.0.0.0/8,us-east,20"))
+	check := func(client string, want geo.RegionID) {
+		t.Helper()
 		if got := l.first(client); got != want {
 			t.Errorf("%s is sent to %s, want %s", client, got, want)
 		}
 	}
+	check("5.1.1.1", "us-east")
+	check("5.129.1.1", "us-east")
+	l.tell("ap-south", count(cable, apSouth, 5, 1000))
+	l.epoch()
+	check("5.1.1.1", "us-east")
+	check("5.129.1.1", "ap-south")
 	covered := newLab(t) // a /20 whose samples are of one ASN says nothing of another's clients in it
 	covered.tell("eu-west", countPrefix("5.0.0.0/20", 300, 900))
 	covered.epoch()
@@ -244,12 +275,6 @@ func TestExplore(t *testing.T) {
 	l.epoch()
 	if got, _ := l.orders.Explore(nowhere, 0, regions); got != "us-east" {
 		t.Errorf("where one region is known %q is explored, want the first of which nothing is", got)
-	}
-	// No light goes to us-east and back within 60 ms.
-	l.tell("eu-west", count(germany, euWest, 68, 1000))
-	l.epoch()
-	if got, ok := l.orders.Explore(germany, 0, []Region{euWest, usEast}); ok {
-		t.Errorf("%s is explored, where no light comes in time", got)
 	}
 }
 
