@@ -218,10 +218,7 @@ func (n *Node) show() {
 	n.viewChanged, n.lastView = false, n.now
 	v := &View{
 		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
-		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock,
-	}
-	if full := n.digest.Dropped() + n.model.Dropped(); full > 0 {
-		v.Dropped["samples_full"] = full
+		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock, Forgotten: n.digest.Dropped() + n.model.Dropped(),
 	}
 	if n.snapshot != nil {
 		v.Snapshot = n.snapshot.Digest

@@ -74,16 +74,17 @@ type Ready struct {
 
 // A View is an immutable picture of a node, for people.
 type View struct {
-	Node     health.NodeID
-	Region   geo.RegionID
-	Started  time.Time
-	Health   *health.View
-	Control  *control.State
-	Plan     *zones.Plan
-	Snapshot health.Hash64
-	Peers    []Peer // ordered by name, this node included
-	Clock    Clock
-	Dropped  map[string]uint64 // messages refused, by reason
+	Node      health.NodeID
+	Region    geo.RegionID
+	Started   time.Time
+	Health    *health.View
+	Control   *control.State
+	Plan      *zones.Plan
+	Snapshot  health.Hash64
+	Peers     []Peer // ordered by name, this node included
+	Clock     Clock
+	Dropped   map[string]uint64 // messages refused, by reason
+	Forgotten uint64            // counts of round-trip times that there was no room for
 }
 
 // A Peer is what a node knows of another one.

@@ -141,6 +141,23 @@ func TestSamplesOutliveARestart(t *testing.T) {
 	}
 }
 
+// For whom there is no room is counted.
+func TestForgottenSamplesAreCounted(t *testing.T) {
+	eu, _, _ := mesh(t)
+	eu.digest = rtt.NewDigest(2) // a prefix and the one around it
+	eu.sampled(1, 80)
+	eu.Sample([]rtt.Sample{{Prefix: netip.MustParsePrefix("5.9.9.0/24"), RTT: time.Millisecond, Count: 1}}, eu.now)
+	var view *View
+	for range 3 {
+		if eu.pass(time.Second); eu.out.View != nil {
+			view = eu.out.View
+		}
+	}
+	if view == nil || view.Forgotten != 2 {
+		t.Errorf("the view says %+v, want that 2 are forgotten", view)
+	}
+}
+
 // A plan that was compiled by older orders than those last given out is compiled again by these.
 func TestOrdersAreGivenOutAgain(t *testing.T) {
 	eu, _, _ := mesh(t)

@@ -74,6 +74,7 @@ type stateCollector struct {
 	rung     *prometheus.Desc
 	index    *prometheus.Desc
 	verdicts *prometheus.Desc
+	rtt      *prometheus.Desc
 	ends     *prometheus.Desc
 	overlays *prometheus.Desc
 	overdue  *prometheus.Desc
@@ -92,6 +93,7 @@ func newStateCollector(h *Host) *stateCollector {
 		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 held back, 2 unknown, 3 drain, 4 open, 5 last resort, 6 nodata.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
 		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
+		rtt:      desc("rtt_dropped_total", "Prefixes, AS numbers and countries with round-trip times that made room for others, or for which there was none."),
 		overlays: desc("endpoint_overlays", "Endpoints that are set by hand, by the manual state.", "state"),
 		overdue:  desc("endpoint_overlays_overdue", "Endpoints that are set by hand past the expiry of that: the voters have not ended it yet."),
 		latches:  desc("pool_latches", "Members of pools that are passed over until a person resumes them."),
@@ -101,7 +103,7 @@ func newStateCollector(h *Host) *stateCollector {
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.ends, c.overlays, c.overdue, c.latches} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches} {
 		ch <- d
 	}
 }
@@ -151,6 +153,7 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(c.overdue, float64(overdue))
 	gauge(c.latches, float64(len(v.Control.Latches())))
+	ch <- prometheus.MustNewConstMetric(c.rtt, prometheus.CounterValue, float64(v.Forgotten))
 	for reason, n := range v.Dropped {
 		ch <- prometheus.MustNewConstMetric(c.verdicts, prometheus.CounterValue, float64(n), reason)
 	}
