@@ -184,7 +184,12 @@ func (d *Digest) Report(region geo.RegionID, now time.Time) Report {
 		}
 	}
 	for i := range d.told {
-		if m := d.prefixes.find(i); m != nil && d.news(m, epoch) {
+		switch m := d.prefixes.find(i); {
+		case m == nil: // a key
+		case m.now(epoch) < leastEver:
+			delete(d.told, i)
+			d.notable--
+		case d.news(m, epoch):
 			due = append(due, m)
 		}
 	}

@@ -122,6 +122,7 @@ func TestWhichPrefixesAreTold(t *testing.T) {
 	if slices.Sort(overlay); !slices.Equal(overlay, want) {
 		t.Errorf("the overlay lists %q", overlay)
 	}
+	told := d.notable
 	before := d.estimate("5.2.0.1", euWest)
 	for range 3 * halfEpochs {
 		d.sample("5.0.3.0/24", ms(900), 30)
@@ -130,6 +131,12 @@ func TestWhichPrefixesAreTold(t *testing.T) {
 	}
 	if after := d.estimate("5.2.0.1", euWest); after.RTT > before.RTT+ms(3) {
 		t.Errorf("a prefix that is known to differ moves its ASN from %v to %v", before.RTT, after.RTT)
+	}
+	for range 12 * halfEpochs {
+		d.epoch()
+	}
+	if d.report(); d.notable != 0 {
+		t.Errorf("of %d prefixes %d are still to be told though nothing was measured for ages", told, d.notable)
 	}
 }
 

@@ -269,7 +269,7 @@ func TestLearning(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	if *simSeeds > fewSeeds {
-		sets, enough = []int{3, 5, 8, 12}, []uint32{10, 30, 100, 300, 1000}
+		sets, enough = []int{3, 5, 8}, []uint32{10, 30, 100, 300, 1000}
 	}
 	t.Logf("%d seeds; misled clients, in %% (least to most)", *simSeeds)
 	t.Logf("regions | by distance | without exploration | samples of each region tried: %d", enough)

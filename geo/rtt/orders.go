@@ -78,13 +78,15 @@ func (o *Orders) For(c Config) *Orders {
 	return &n
 }
 
-// surveyed returns the picture for another survey. A site or prefix that is new follows its estimates at once.
+// surveyed returns the picture for another survey. A site or prefix that is new follows its estimates at once, and so do all where
+// other tables make a gain: somebody wants that.
 func (o *Orders) surveyed(s *survey) *Orders {
 	n := &Orders{epoch: o.epoch, told: o.told, sources: o.sources, survey: s}
 	n.renumber()
 	regions := len(s.config.Regions)
 	n.sites = newHeld(len(s.sites), regions)
 	carried := make([]bool, len(s.sites))
+	same := o.survey != nil && slices.Equal(o.survey.config.Tables, s.config.Tables)
 	if o.survey != nil && slices.Equal(o.survey.config.Regions, s.config.Regions) {
 		for i, j := 0, 0; i < len(s.sites) && j < len(o.survey.sites); {
 			c := s.sites[i].compare(o.survey.sites[j])
@@ -104,12 +106,17 @@ func (o *Orders) surveyed(s *survey) *Orders {
 	}
 	fresh, _ := n.locate(o)
 	n.sweep(func(i int, est []micros) {
-		if !carried[i] {
+		switch {
+		case !carried[i]:
 			sorted(n.sites.of(i), est)
+		case !same:
+			settle(n.sites.of(i), est)
 		}
 	}, func(u int, est []micros) {
 		if fresh[u] {
 			n.listed.set(u, n.sites.of(int(n.units[u].site)))
+		}
+		if fresh[u] || !same {
 			settle(n.listed.of(u), est)
 		}
 	})

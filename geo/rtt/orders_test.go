@@ -178,6 +178,14 @@ func TestOrdersOutliveAReload(t *testing.T) {
 	}
 	l.epoch()
 	check("an epoch later", "5.0.0.1", "ap-south")
+	l.config.Tables = []*Table{testTable(t, "a.csv", "DE,us-east,1\nAS64500,us-east,1\n5.0.1.0/24,us-east,1\n5.0.1.0/24,eu-west,900")}
+	l.orders = l.orders.For(l.config)
+	check("by a table that says so", "5.0.0.1", "us-east")
+	check("by a table that says so", "5.0.1.1", "us-east")
+	l.config.Tables = nil
+	l.orders = l.orders.For(l.config)
+	check("without it", "5.0.0.1", "eu-west")
+	check("without it", "5.0.1.1", "eu-west")
 	l.config.Regions = []Region{usEast, euWest, apSouth, {"eu-north", geo.Coordinates{Latitude: 59, Longitude: 18}}}
 	l.orders = l.orders.For(l.config)
 	if got := l.orders.Order(germany, 0, l.config.Regions)[0]; got != "eu-north" {
