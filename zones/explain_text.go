@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
 )
 
 // String is the explanation for a terminal: one reason a line, the answer last.
@@ -71,6 +72,9 @@ func (m *MemberReason) write(b *strings.Builder, before string, at branch) {
 	if m.RTT > 0 {
 		fmt.Fprintf(b, " (%d ms by %s)", m.RTT.Milliseconds(), m.From)
 	}
+	if !strings.HasPrefix(m.Why, "is ") && !strings.HasPrefix(m.Why, "has ") { // it is no end of the sentence
+		b.WriteByte(':')
+	}
 	fmt.Fprintf(b, " %s", m.Why)
 	if m.Share > 0 && m.Share < 1 {
 		fmt.Fprintf(b, ", %.3g %%", 100*m.Share)
@@ -83,15 +87,20 @@ func (m *MemberReason) write(b *strings.Builder, before string, at branch) {
 		return
 	}
 	for i, vote := range m.Status.Regions {
-		fmt.Fprintf(b, "%s%s%s%s votes %s:", before, at.below, branches(i, len(m.Status.Regions)).at, vote.Region, vote.State)
+		votes := "votes " + vote.State.String()
+		if vote.State == health.Unknown {
+			votes = "does not vote"
+		}
+		fmt.Fprintf(b, "%s%s%s%s %s:", before, at.below, branches(i, len(m.Status.Regions)).at, vote.Region, votes)
 		for j, o := range vote.Vantages {
 			if j > 0 {
 				b.WriteString(",")
 			}
-			fmt.Fprintf(b, " %s %s (%s)", o.Vantage, o.State, o.Reason)
+			fmt.Fprintf(b, " %s %s (%s", o.Vantage, o.State, o.Reason)
 			if o.Stale != "" {
-				fmt.Fprintf(b, " not counted: %s", o.Stale)
+				fmt.Fprintf(b, "; not counted: %s", o.Stale)
 			}
+			b.WriteByte(')')
 		}
 		b.WriteByte('\n')
 	}
