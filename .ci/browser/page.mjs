@@ -36,7 +36,7 @@ try {
   let expectRefusal = false;
   page.on("console", (m) => {
     // Chromium notes every response of 400 and above; one is provoked here.
-    if (["error", "warning"].includes(m.type()) && !(expectRefusal && m.text().includes("409"))) mistakes.push(`console: ${m.text()}`);
+    if (["error", "warning"].includes(m.type()) && !(expectRefusal && /409|404/.test(m.text()))) mistakes.push(`console: ${m.text()}`);
   });
   page.on("pageerror", (e) => mistakes.push(`script: ${e.message}`));
   page.on("request", (r) => check(r.url().startsWith(base), `asks ${r.url()}`));
@@ -90,6 +90,16 @@ try {
 
   await page.locator("#explain button").click();
   await page.locator("#explained").filter({ hasText: "answer:" }).waitFor();
+  await page.locator("#explain").getByRole("textbox", { name: "At" }).fill("-1ms");
+  await page.locator("#explain").getByRole("textbox", { name: "If" }).fill("lose eu-west, off api-ap-south");
+  await page.locator("#explain button").click();
+  await page.locator("#explained").filter({ hasText: "supposed: lose eu-west, off api-ap-south" }).waitFor();
+  check((await page.locator("#explained").textContent()).includes("replay of "), "an explanation of a time that is past does not say so");
+  await picture(page, "replay");
+  await page.locator("#explain").getByRole("textbox", { name: "At" }).fill("00:00");
+  expectRefusal = true;
+  await page.locator("#explain button").click();
+  await page.locator("#explained").filter({ hasText: "no replay of that time" }).waitFor();
   check(await page.locator("#events li").count() > 0, "no event is shown");
 
   await page.emulateMedia({ colorScheme: "dark" });

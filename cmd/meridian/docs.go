@@ -146,7 +146,7 @@ func cliReference() (string, error) {
 func helpOf(path []string) (string, error) {
 	var out bytes.Buffer
 	parser, err := kong.New(new(commands), kong.Name("meridian"), kong.Writers(&out, &out), kong.Exit(func(int) {}),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), helpWords)
 	if err != nil {
 		return "", err
 	}

@@ -232,6 +232,30 @@ func TestMetricsInDocuments(t *testing.T) {
 	}
 }
 
+// The explanation in docs/operation.md is the one that a scenario of the simulator shows.
+func TestReplayInDocuments(t *testing.T) {
+	document, err := os.ReadFile("../../docs/operation.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	scenario, err := os.ReadFile("../internal/sim/testdata/scenarios/replay.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(scenario), "explain us-east api.shop.example A from 5.1.2.3 at 3h12m\n")
+	want := "$ meridian explain api.shop.example --client 5.1.2.3 --at 03:12\n"
+	for line := range strings.Lines(rest) {
+		shown, ok := strings.CutPrefix(line, "| ")
+		if !ok {
+			break
+		}
+		want += shown
+	}
+	if strings.Count(want, "\n") < 10 || !strings.Contains(string(document), "```\n"+want+"```\n") {
+		t.Errorf("docs/operation.md lacks the example\n%s", want)
+	}
+}
+
 // The world, the zone file and the keys of docs/transfers.md belong together: a node with them is good.
 func TestTransfersDocument(t *testing.T) {
 	text, err := os.ReadFile("../../docs/transfers.md")

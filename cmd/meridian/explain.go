@@ -1,11 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,7 +18,9 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/whatif"
 )
 
 type explainCommand struct {
@@ -25,6 +30,8 @@ type explainCommand struct {
 	Client netip.Addr `help:"Address that the query comes from." default:"127.0.0.1" placeholder:"IP"`
 	Subnet string     `help:"EDNS client subnet of the query." placeholder:"PREFIX"`
 	Random string     `help:"Number that decides between weighted answers, 0 to 4294967295; by default a random one." placeholder:"N"`
+	At     string     `help:"Replay what the node answered at a time: RFC 3339, a time of day that was last like 03:12, or how long ago like -15m." placeholder:"TIME"`
+	If     []string   `sep:"none" help:"Suppose that something is otherwise, more than once if need be: ${whatif}." placeholder:"'WORD NAME'"`
 	Config string     `help:"Answer offline from this world's directory, with all endpoints up and all controls as they start." placeholder:"DIR"`
 	JSON   bool       `help:"Print JSON." name:"json"`
 }
@@ -32,6 +39,9 @@ type explainCommand struct {
 // Run asks the running node, or a world offline.
 func (c explainCommand) Run() error {
 	if c.Config != "" {
+		if c.At != "" {
+			return errors.New("--at asks what a running node has kept: leave --config out")
+		}
 		return c.offline()
 	}
 	values := url.Values{"name": {c.Name}, "type": {c.Type}, "client": {c.Client.String()}}
@@ -41,6 +51,14 @@ func (c explainCommand) Run() error {
 	if c.Random != "" {
 		values.Set("random", c.Random)
 	}
+	if c.At != "" {
+		at, err := pastTime(c.At, time.Now())
+		if err != nil {
+			return fmt.Errorf("--at: %w", err)
+		}
+		values.Set("at", at)
+	}
+	values["if"] = c.If
 	path := "/v1/explain?" + values.Encode()
 	if c.JSON {
 		return c.print(path)
@@ -53,7 +71,36 @@ func (c explainCommand) Run() error {
 	return err
 }
 
+// pastTime returns a time as the API takes it. How long ago something was is reckoned by the clock of the node.
+func pastTime(text string, now time.Time) (string, error) {
+	if ago, err := time.ParseDuration(text); err == nil && ago < 0 {
+		return text, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at.Format(time.RFC3339Nano), nil
+	}
+	for _, layout := range []string{"15:04:05", "15:04"} {
+		clock, err := time.Parse(layout, text)
+		if err != nil {
+			continue
+		}
+		on := func(day int) time.Time {
+			return time.Date(now.Year(), now.Month(), day, clock.Hour(), clock.Minute(), clock.Second(), 0, now.Location())
+		}
+		at := on(now.Day())
+		if at.After(now) {
+			at = on(now.Day() - 1)
+		}
+		return at.Format(time.RFC3339), nil
+	}
+	return "", fmt.Errorf("%q is no time: want one like 2026-01-31T03:12:00Z (RFC 3339), 03:12 or 03:12:30 (the last time that it was so late), or how long ago like -15m", text)
+}
+
 func (c explainCommand) offline() error {
+	supposed, err := whatif.Parse(c.If)
+	if err != nil {
+		return fmt.Errorf("--if: %w", err)
+	}
 	question := zones.Question{Name: c.Name, Type: dns.StringToType[strings.ToUpper(c.Type)], Client: zones.Client{Source: c.Client}, Random: rand.Uint32()}
 	if question.Type == 0 {
 		return fmt.Errorf("unknown type %q", c.Type)
@@ -85,10 +132,23 @@ func (c explainCommand) offline() error {
 	for _, t := range plan.Targets {
 		up = append(up, health.Status{Check: t.ID, State: health.Up, Measured: health.Up, Since: now})
 	}
-	snapshot := plan.Publish(nil, zones.Inputs{Health: health.NewView(up)}, zones.Change{All: true}, now)
-	explanation, err := snapshot.Explain(question)
+	in := zones.Inputs{Health: health.NewView(up), Control: control.Initial(plan.World.Definitions)}
+	as, err := supposed.Apply(plan, in)
+	if err != nil {
+		return fmt.Errorf("--if: %w", err)
+	}
+	explanation, err := plan.Publish(nil, as, zones.Change{All: true}, now).Explain(question)
 	if err != nil {
 		return err
+	}
+	if len(supposed) > 0 {
+		explanation.Premises = append([]string{"supposed: " + supposed.String()}, supposed.Notes(plan, in)...)
+	}
+	if c.JSON {
+		e := json.NewEncoder(os.Stdout)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		return e.Encode(explanation)
 	}
 	_, err = fmt.Print(explanation)
 	return err

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
+	"github.com/meridian-gslb/meridian/zones/whatif"
 )
 
 // commands are the verbs of the command line; docs/cli.md is made from them.
@@ -61,21 +62,28 @@ var errSaid = errors.New("mistakes")
 
 func newParser() (*kong.Kong, error) {
 	return kong.New(new(commands), kong.Name("meridian"), kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Description("Global DNS and GSLB health routing."))
+		kong.Description("Global DNS and GSLB health routing."), helpWords)
 }
 
-// longFlags lets long flags be written with one dash, as Go's own tools do: -config is --config.
+// helpWords are what help texts take from other packages.
+var helpWords = kong.Vars{"whatif": whatif.Usage}
+
+// longFlags lets long flags be written with one dash, as Go's own tools do: -config is --config. A dash and a digit begin a flag's value:
+// --at -15m is --at=-15m.
 func longFlags(args []string) []string {
-	long := make([]string, len(args))
+	long := make([]string, 0, len(args))
 	for i, a := range args {
 		if a == "--" {
-			copy(long[i:], args[i:])
-			break
+			return append(long, args[i:]...)
 		}
 		if len(a) > 2 && a[0] == '-' && a[1] != '-' && strings.ToLower(a[1:2]) != strings.ToUpper(a[1:2]) {
 			a = "-" + a
 		}
-		long[i] = a
+		if n := len(long); n > 0 && len(a) > 1 && a[0] == '-' && '0' <= a[1] && a[1] <= '9' && strings.HasPrefix(long[n-1], "--") && !strings.Contains(long[n-1], "=") {
+			long[n-1] += "=" + a
+			continue
+		}
+		long = append(long, a)
 	}
 	return long
 }

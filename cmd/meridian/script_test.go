@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 //	unpack                        writes deploy/example here, and *.in as *.yaml, with the ports of this script
 //	damage FILE                   overwrites a file with garbage
 //	mark                          notes the time for by
+//	now NAME                      sets an environment variable to the time, RFC 3339
 //	by DURATION COMMAND… -> REGEXP       as within, but counted from the last mark
 //	within DURATION COMMAND… -> REGEXP   repeats ask, get or meridian until what they print matches
 func TestScripts(t *testing.T) {
@@ -50,7 +51,7 @@ func TestScripts(t *testing.T) {
 		Dir:   "testdata/script",
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "signal": sendSignal, "ended": ended, "ask": ask, "get": get, "within": within, "by": by, "mark": mark,
+			"start": start, "signal": sendSignal, "ended": ended, "ask": ask, "get": get, "within": within, "by": by, "mark": mark, "now": now,
 			"unpack": unpack, "damage": damage,
 		},
 	})
@@ -255,6 +256,10 @@ func fetch(args []string) (string, error) {
 
 func mark(ts *testscript.TestScript, neg bool, args []string) {
 	*ts.Value("mark").(*time.Time) = time.Now()
+}
+
+func now(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Setenv(args[0], time.Now().UTC().Format(time.RFC3339Nano))
 }
 
 func within(ts *testscript.TestScript, neg bool, args []string) { repeat(ts, neg, args, time.Now()) }

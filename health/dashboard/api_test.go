@@ -166,7 +166,7 @@ func TestRefusals(t *testing.T) {
 				`subnet: "10.0.0.1/8" has bits set past its length (want 10.0.0.0/8); type: unknown type "AX" (have A, NS, `},
 		{"explain no name", "GET /v1/explain?name=" + strings.Repeat("a", 64), 400, "name: "},
 		{"explain at no time", "GET /v1/explain?name=api.example.com&at=15m", 400, `at: "15m" is no time, want one like 2026-01-31T03:12:00Z (RFC 3339), or how long ago like -15m`},
-		{"explain at a time that is not kept", "GET /v1/explain?name=api.example.com&at=2025-01-31T03:12:00%2B02:00", 404, "nothing is kept of that time: 2025-01-31 01:12:00"},
+		{"explain at a time that is not kept", "GET /v1/explain?name=api.example.com&at=2025-01-31T03:12:00%2B02:00", 404, "no replay of that time: 2025-01-31 01:12:00"},
 		{"explain at a time that can't be read", "GET /v1/explain?name=api.example.com&at=-1h15m", 500, "damaged"},
 		{"suppositions with every mistake", "GET /v1/explain?name=api.example.com&if=kill+use1,on&if=off+a+b", 400,
 			`if: "kill use1": unknown word "kill": want down ENDPOINT, `},

@@ -101,9 +101,6 @@ func (s *Server) getExplain(w http.ResponseWriter, r *http.Request) {
 	reply(w, x)
 }
 
-// milliseconds is RFC 3339 with as many places as snapshots need to be told apart.
-const milliseconds = "2006-01-02T15:04:05.000Z07:00"
-
 // explain explains an answer of the present or of x.At, if something is supposed.
 func (s *Server) explain(ctx context.Context, x *explained, q zones.Question, supposed whatif.Hypothesis) *problem {
 	past := Past{Snapshot: s.src.Snapshot()}
@@ -136,7 +133,7 @@ func (s *Server) explain(ctx context.Context, x *explained, q zones.Question, su
 		return &problem{Status: http.StatusBadRequest, Detail: fmt.Sprintf("name: %q: %v", q.Name, err)}
 	}
 	if !x.At.IsZero() {
-		e.Premises = append(e.Premises, fmt.Sprintf("replay of %s, by what was published at %s", x.At.Format(time.RFC3339), x.Published.In(x.At.Location()).Format(milliseconds)))
+		e.Premises = append(e.Premises, replay.Premise(x.At, x.Published))
 		e.Premises = append(e.Premises, past.Notes(e)...)
 	}
 	e.Premises = append(e.Premises, premises...)

@@ -15,7 +15,7 @@ const AliveEvery = time.Minute
 const silent = AliveEvery + 10*time.Second
 
 // ErrOutside says that nothing is written down of a time. The error says from when to when something is.
-var ErrOutside = errors.New("nothing is kept of that time")
+var ErrOutside = errors.New("no replay of that time")
 
 // A Found is what was in force at a time, and what is not sure about it.
 type Found struct {

@@ -13,6 +13,7 @@
 package replay
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -56,4 +57,15 @@ func (m *Moment) Inputs() zones.Inputs { return zones.Inputs{Health: m.Health, C
 // Snapshot makes the moment's snapshot again, by a plan. If that has the moment's basis, the two explain every question alike.
 func (m *Moment) Snapshot(p *zones.Plan) *zones.Snapshot {
 	return p.Publish(nil, m.Inputs(), zones.Change{All: true}, m.Published)
+}
+
+// Premise says what time is replayed, and since when what was in force then was, both in the zone of the former.
+func Premise(at, published time.Time) string {
+	const clock = "15:04:05.999" // it takes milliseconds to tell snapshots apart
+	layout, since := time.DateOnly+"T"+clock+"Z07:00", published.In(at.Location())
+	text := fmt.Sprintf("replay of %s: in force since ", at.Format(layout))
+	if since.Format(time.DateOnly) == at.Format(time.DateOnly) {
+		return text + since.Format(clock)
+	}
+	return text + since.Format(layout)
 }

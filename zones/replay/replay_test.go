@@ -272,3 +272,19 @@ func TestVersion(t *testing.T) {
 		t.Errorf("NewReader of version 2: %v, want that it does not begin with v1", err)
 	}
 }
+
+func TestPremise(t *testing.T) {
+	at := time.Date(2026, 3, 1, 0, 12, 0, 0, time.FixedZone("", 3600))
+	for _, tt := range []struct {
+		name      string
+		published time.Time
+		want      string
+	}{
+		{"on the same day", at.Add(-1500 * time.Millisecond).UTC(), "replay of 2026-03-01T00:12:00+01:00: in force since 00:11:58.5"},
+		{"on the day before, where the asker is", at.Add(-20 * time.Minute).UTC(), "replay of 2026-03-01T00:12:00+01:00: in force since 2026-02-28T23:52:00+01:00"},
+	} {
+		if got := Premise(at, tt.published); got != tt.want {
+			t.Errorf("%s: Premise = %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}

@@ -14,6 +14,8 @@ type past struct {
 	writer   *replay.Writer
 	run      time.Time
 	segments [][]byte
+	synced   int       // bytes of the last segment that no crash takes
+	at       time.Time // when they were
 }
 
 // pastSegment keeps segments small, so that a run has many.
@@ -25,20 +27,45 @@ func (p *past) start(now time.Time) {
 
 func (p *past) published(s *zones.Snapshot) {
 	b, begins, err := p.writer.Moment(nil, replay.Of(s), 0)
-	if err != nil {
+	p.add(b, begins, err, s.Published)
+}
+
+func (p *past) alive(now time.Time) {
+	b, begins, err := p.writer.Alive(nil, now)
+	p.add(b, begins, err, now)
+}
+
+// syncEvery is how long what is written may be lost.
+const syncEvery = 5 * time.Second
+
+func (p *past) add(b []byte, begins bool, err error, now time.Time) {
+	switch {
+	case err != nil:
 		panic("sim: " + err.Error())
-	}
-	if begins {
-		p.segments = append(p.segments, nil)
+	case len(b) == 0:
+		return
+	case begins:
+		p.segments, p.synced, p.at = append(p.segments, nil), 0, now
+	case now.Sub(p.at) >= syncEvery:
+		p.synced, p.at = len(p.segments[len(p.segments)-1]), now
 	}
 	last := len(p.segments) - 1
 	p.segments[last] = append(p.segments[last], b...)
 }
 
-// tear cuts bytes off the end: they were not on the disk yet.
+// tear cuts bytes off the end, of those that were not on the disk yet.
 func (p *past) tear(n int) {
 	if last := len(p.segments) - 1; last >= 0 {
-		p.segments[last] = p.segments[last][:max(0, len(p.segments[last])-n)]
+		p.segments[last] = p.segments[last][:max(p.synced, len(p.segments[last])-n)]
+	}
+}
+
+// stayAlive has all hosts that keep their past write that they are running.
+func (s *Sim) stayAlive() {
+	for _, h := range s.hosts {
+		if h.up() && h.past != nil {
+			h.past.alive(h.now())
+		}
 	}
 }
 

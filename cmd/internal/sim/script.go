@@ -13,6 +13,7 @@ import (
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/replay"
 )
 
 // A script is a scenario: lines of what happens when, and between them what an operator would see.
@@ -31,7 +32,7 @@ import (
 //	at 2m endpoint NAME … STATE for DURATION because TEXT      by hand: force_up, force_down, drain; without "for" until auto
 //	at 2m resume POOL because TEXT   its members that were failed away from; "resume POOL ENDPOINT" one of them
 //	at 2m ask NODE NAME TYPE from CLIENT -> ENDPOINT ADDRESS
-//	at 2m explain NODE NAME TYPE from CLIENT
+//	at 2m explain NODE NAME TYPE from CLIENT          at the end "at 1m": a replay of that time
 //	at 2m status NODE
 //	at 2m events NODE KIND …       its journal since the last time; without a kind, all of it
 //	at 2m agree                    who answers alike
@@ -39,6 +40,7 @@ import (
 // Lines that begin with | are what the line before them shows.
 type script struct {
 	load  func(world string) (*zones.Plan, error)
+	plans map[health.Hash64]*zones.Plan // that were loaded, by the digest of the world
 	sim   *Sim
 	shown map[string]int // how much of the log events have been shown, by node and kinds
 	out   strings.Builder
@@ -48,7 +50,14 @@ type script struct {
 // RunScript plays a scenario. It returns the text with what is shown filled in, and what came out otherwise than the
 // script says or must never be.
 func RunScript(text string, load func(world string) (*zones.Plan, error)) (string, []string) {
-	r := &script{load: load, shown: make(map[string]int)}
+	r := &script{shown: make(map[string]int), plans: make(map[health.Hash64]*zones.Plan)}
+	r.load = func(world string) (*zones.Plan, error) {
+		p, err := load(world)
+		if err == nil {
+			r.plans[p.World.Digest] = p
+		}
+		return p, err
+	}
 	for i, l := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
 		if strings.HasPrefix(l, "|") {
 			continue
@@ -104,7 +113,7 @@ func (r *script) line(words []string) error {
 }
 
 func (r *script) begin(words []string) error {
-	set := Setting{Seed: 1}
+	set := Setting{Seed: 1, Past: true}
 	for i := 1; i+1 < len(words); i += 2 {
 		n, err := strconv.Atoi(words[i+1])
 		if err != nil {
@@ -335,8 +344,35 @@ func (r *script) explain(words []string) error {
 	if err != nil {
 		return err
 	}
+	if len(words) == 7 && words[5] == "at" {
+		return r.replay(h, q, words[6])
+	}
 	e, err := h.snapshot.Explain(q)
 	if err == nil {
+		r.show("%s", e)
+	}
+	return err
+}
+
+// replay explains by what was in force at a host some time ago.
+func (r *script) replay(h *host, q zones.Question, ago string) error {
+	d, err := time.ParseDuration(ago)
+	if err != nil {
+		return err
+	}
+	at := epoch.Add(d + h.skew)
+	f, err := h.past.find(at, h.now())
+	if err != nil {
+		r.show("%v", err)
+		return nil
+	}
+	p := r.plans[f.Moment.Basis.World]
+	if p == nil {
+		return fmt.Errorf("no world %v", f.Moment.Basis.World)
+	}
+	e, err := f.Moment.Snapshot(p).Explain(q)
+	if err == nil {
+		e.Premises = append([]string{replay.Premise(at, f.Moment.Published)}, f.Notes()...)
 		r.show("%s", e)
 	}
 	return err

@@ -19,6 +19,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/replay"
 )
 
 // epoch is the time at which every simulation begins.
@@ -96,6 +97,9 @@ func New(set Setting) *Sim {
 	}
 	s.every(time.Second, s.mingle)
 	s.every(time.Second, s.voters.turn)
+	if s.past {
+		s.every(replay.AliveEvery, s.stayAlive)
+	}
 	return s
 }
 

@@ -280,7 +280,7 @@ var object = strict.Object[nodeKeys]{
 		func(n *nodeKeys) *strict.At[TLS] { return &n.tls }),
 	strict.Optional("timing", "how patient mesh and voters are with their peers", "wan", strict.Enum("timing", WAN, Local),
 		func(n *nodeKeys) *Timing { return &n.timing }),
-	strict.Optional("replay", "how much is kept of what answers followed from, for `meridian explain --at`", "{}", replayObject.Type("limits of replays"),
+	strict.Optional("replay", "how much is kept of what answers followed from, for `meridian explain NAME --at TIME`", "{}", replayObject.Type("limits of replays"),
 		func(n *nodeKeys) *Replay { return &n.replay }),
 }
 

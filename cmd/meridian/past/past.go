@@ -249,7 +249,7 @@ func (s *Store) append(b []byte, begins bool) error {
 	return nil
 }
 
-// syncSoon has what was written be on disk before long. That nothing happened may be lost.
+// syncSoon has what was written be on disk before long.
 func (s *Store) syncSoon() {
 	if !s.dirty {
 		s.dirty = true
@@ -267,9 +267,9 @@ func (s *Store) alive() {
 	}
 	if err != nil {
 		s.fail(err)
-	} else if begins {
-		s.syncSoon()
+		return
 	}
+	s.syncSoon()
 	s.touch()
 }
 

@@ -103,12 +103,26 @@ function suggest({ pools }) {
   if (!name.value && document.activeElement !== name) name.value = pools.flatMap((p) => p.names)[0] ?? "";
 }
 
+// pastTime makes a time of day the last one that it was so late; everything else the node reads itself.
+function pastTime(text) {
+  const clock = /^(\d?\d):(\d\d)(?::(\d\d))?$/.exec(text);
+  if (!clock) return text;
+  const at = new Date();
+  at.setHours(Number(clock[1]), Number(clock[2]), Number(clock[3] ?? 0), 0);
+  if (at > new Date()) at.setDate(at.getDate() - 1);
+  const ahead = -at.getTimezoneOffset(), digits = (n) => String(Math.floor(Math.abs(n))).padStart(2, "0");
+  const zone = `${ahead < 0 ? "-" : "+"}${digits(ahead / 60)}:${digits(ahead % 60)}`;
+  return `${at.toLocaleDateString("sv-SE")}T${at.toLocaleTimeString("sv-SE")}${zone}`;
+}
+
 async function explain(event) {
   event.preventDefault();
   const form = event.target.elements, out = byId("explained");
   const query = new URLSearchParams({ name: form.name.value.trim(), type: form.type.value });
   const client = form.client.value.trim();
   if (client) query.set(client.includes("/") ? "subnet" : "client", client);
+  if (form.at.value.trim()) query.set("at", pastTime(form.at.value.trim()));
+  if (form.if.value.trim()) query.set("if", form.if.value.trim());
   out.hidden = false;
   try {
     const response = await fetch(`/v1/explain?${query}`, { signal: AbortSignal.timeout(10000) });
