@@ -40,7 +40,7 @@ func explanationOf(t *testing.T, s *zones.Snapshot, q zones.Question) (text, asJ
 // Whatever happens to a mesh, the replay of a time explains every question just as it was explained at that time, to the last vote; and
 // where a crash has torn something off, it says that it is not sure.
 func TestReplayIsWhatWasExplained(t *testing.T) {
-	runs := uint64(30)
+	runs := uint64(150)
 	if testing.Short() {
 		runs = 10
 	}
@@ -66,8 +66,13 @@ func TestReplayIsWhatWasExplained(t *testing.T) {
 				text, asJSON := explanationOf(t, h.snapshot, question)
 				kept = append(kept, explained{h, h.past, h.now(), question, text, asJSON})
 			}
-			if c.rnd.IntN(4) == 0 {
+			if s.RunUntil(at + time.Microsecond); c.rnd.IntN(4) == 0 { // so that nothing else is published at the instant
 				c.fault()
+			}
+		}
+		for _, h := range s.hosts {
+			if !h.up() && h.past != nil {
+				h.past.start(h.now()) // who asks asks a node that runs
 			}
 		}
 		for _, e := range kept {
