@@ -60,11 +60,10 @@ func (f *Forecast) guards(before, after *zones.World) []Finding {
 	return found
 }
 
-// emptied is which clients had an answer and have none.
+// emptied is which clients had an answer and have none: who had none before moves nowhere.
 func (m *Move) emptied() (share Share) {
-	none := func(region string) bool { return region == fromNowhere || region == fromNoName }
 	for _, flow := range m.Flows {
-		if none(flow.To) && !none(flow.From) {
+		if flow.To == fromNowhere || flow.To == fromNoName {
 			share = share.plus(flow.Share, 1)
 		}
 	}

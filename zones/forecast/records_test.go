@@ -114,6 +114,16 @@ func TestGuards(t *testing.T) {
 	}
 }
 
+// Who had no answer before loses none.
+func TestEmptyBefore(t *testing.T) {
+	table := table(t)
+	const none = "  a: {policy: failover, members: [{endpoint: us, region: us-east, address: 192.0.2.1, enabled: false}]}\n"
+	f := Compare(snapshot(t, table, none, "www: {pool: a}"), snapshot(t, table, none, ""), nil)
+	if movesText(&f.Clients) != "" || len(f.Guards) > 0 {
+		t.Errorf("moves %q and guards %v, want nothing of both", movesText(&f.Clients), f.Guards)
+	}
+}
+
 func TestSerialIsNoChange(t *testing.T) {
 	before := worldOf(t, map[string]string{"a.example": ""})
 	for file, want := range map[string]int{

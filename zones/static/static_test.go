@@ -181,6 +181,7 @@ func TestProblems(t *testing.T) {
 		}
 		checkProblems(t, row.why, together+row.lines+"\n", want)
 	}
+	checkProblems(t, "of one no address is known", together+"ns1 A 192.0.2.1\nns2 TXT x\n", "w 3: example.com. NS: target ns2.example.com. has no address in this zone, so nobody can reach it")
 }
 
 func checkProblems(t *testing.T, why, text, want string) {

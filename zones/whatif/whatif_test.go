@@ -257,3 +257,18 @@ func TestNotes(t *testing.T) {
 		}
 	}
 }
+
+func TestNoteOfLatch(t *testing.T) {
+	plan := compile(t)
+	in := inputs(plan, health.Up)
+	latch := control.Command{Kind: control.KindLatch, Actor: "node", Reason: "failed away from", Time: time.Unix(1000, 0), Latch: []control.Member{{Pool: "slow", Endpoint: "eu"}}}
+	in.Control, _ = control.New(1).Apply(1, latch)
+	h, err := Parse([]string{"up eu"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"endpoint eu waits to be resumed in pool slow, though it is up"}
+	if got := h.Notes(plan, in); !slices.Equal(got, want) {
+		t.Errorf("Notes are %q, want %q", got, want)
+	}
+}
