@@ -135,7 +135,7 @@ func (h *host) crash(diskLost bool) {
 		c.behind = nil
 	}
 	if h.past != nil {
-		h.past.tear(h.sim.aside.IntN(300))
+		h.past.tear(h.sim.aside.IntN(300), h.now())
 	}
 	if diskLost {
 		h.disk, h.past = nil, nil

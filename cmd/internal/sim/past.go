@@ -16,6 +16,7 @@ type past struct {
 	segments [][]byte
 	synced   int       // bytes of the last segment that no crash takes
 	at       time.Time // when they were
+	written  time.Time // when something last was
 }
 
 // pastSegment keeps segments small, so that a run has many.
@@ -50,12 +51,12 @@ func (p *past) add(b []byte, begins bool, err error, now time.Time) {
 		p.synced, p.at = len(p.segments[len(p.segments)-1]), now
 	}
 	last := len(p.segments) - 1
-	p.segments[last] = append(p.segments[last], b...)
+	p.segments[last], p.written = append(p.segments[last], b...), now
 }
 
-// tear cuts bytes off the end, of those that were not on the disk yet.
-func (p *past) tear(n int) {
-	if last := len(p.segments) - 1; last >= 0 {
+// tear cuts bytes off the end, of those that are not on the disk yet.
+func (p *past) tear(n int, now time.Time) {
+	if last := len(p.segments) - 1; last >= 0 && now.Sub(p.written) < syncEvery {
 		p.segments[last] = p.segments[last][:max(p.synced, len(p.segments[last])-n)]
 	}
 }

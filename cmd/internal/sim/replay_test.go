@@ -40,7 +40,7 @@ func explanationOf(t *testing.T, s *zones.Snapshot, q zones.Question) (text, asJ
 // Whatever happens to a mesh, the replay of a time explains every question just as it was explained at that time, to the last vote; and
 // where a crash has torn something off, it says that it is not sure.
 func TestReplayIsWhatWasExplained(t *testing.T) {
-	runs := uint64(150)
+	runs := uint64(30)
 	if testing.Short() {
 		runs = 10
 	}
