@@ -2,14 +2,11 @@ package importtest
 
 import (
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/importer"
 	"github.com/meridian-gslb/meridian/zones"
@@ -32,18 +29,13 @@ func Tree(t testing.TB, dir string) map[string][]byte {
 	return files
 }
 
-// Golden compares an import with DIR/out, DIR/report.txt and DIR/warnings.txt, what the world that it is warns of; or writes them.
+// Golden compares an import, which must be a world without a mistake, with DIR/out and DIR/report.txt; or writes them.
 func Golden(t *testing.T, dir string, result *importer.Result, update bool) {
 	t.Helper()
-	world, err := zones.Parse(result.Files)
-	if err != nil {
+	if _, err := zones.Parse(result.Files); err != nil {
 		t.Fatalf("what was imported can't be read:\n%v", err)
 	}
-	var warnings strings.Builder
-	for _, w := range world.Warnings {
-		warnings.WriteString(w.String() + "\n")
-	}
-	want := map[string]string{"report.txt": result.Report.Text(), "warnings.txt": warnings.String()}
+	want := map[string]string{"report.txt": result.Report.Text()}
 	for name, data := range result.Files {
 		want["out/"+name] = string(data)
 	}
@@ -96,24 +88,4 @@ func EveryFeature(t *testing.T, features []importer.Feature, results ...*importe
 		}
 		names[f.Name] = true
 	}
-}
-
-// Ask returns the data of the answer to a question ("www.example.com. A") by a snapshot, in order, separated by spaces.
-func Ask(t testing.TB, s *zones.Snapshot, question string) string {
-	t.Helper()
-	name, qtype, _ := strings.Cut(question, " ")
-	e, err := s.Explain(zones.Question{Name: name, Type: dns.StringToType[qtype], Client: zones.Client{Source: netip.MustParseAddr("192.0.2.1")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var data []string
-	for _, text := range e.Answer {
-		rr, err := dns.NewRR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data = append(data, strings.TrimPrefix(rr.String(), rr.Header().String()))
-	}
-	slices.Sort(data)
-	return strings.Join(data, " ")
 }

@@ -1,63 +1,20 @@
 package route53
 
 import (
-	"maps"
-	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
-	"time"
 
-	"github.com/miekg/dns"
-
-	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/health"
-	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/cmd/meridian/importer/importtest"
 )
-
-// published is a world that was imported, with the endpoints up but for those that are named.
-func published(t *testing.T, input, down string) *zones.Snapshot {
-	t.Helper()
-	result, err := Import(inputs(t, filepath.Join("testdata", input, "in")), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b geo.Builder
-	for prefix, place := range map[string]geo.Place{
-		"8.0.0.0/8":   {Country: "US", Continent: "NA", Located: true, At: geo.Coordinates{Latitude: 39, Longitude: -78}},
-		"8.2.0.0/16":  {Country: "US", Continent: "NA", Subdivision: "US-CA", Located: true, At: geo.Coordinates{Latitude: 37, Longitude: -120}},
-		"91.0.0.0/8":  {Country: "DE", Continent: "EU", Located: true, At: geo.Coordinates{Latitude: 51, Longitude: 10}},
-		"103.0.0.0/8": {Country: "IN", Continent: "AS", Located: true, At: geo.Coordinates{Latitude: 22, Longitude: 79}},
-		"105.0.0.0/8": {Country: "KE", Continent: "AF", Located: true, At: geo.Coordinates{Latitude: 0, Longitude: 37}},
-	} {
-		if err := b.Add(netip.MustParsePrefix(prefix), place); err != nil {
-			t.Fatal(err)
-		}
-	}
-	world, err := zones.Parse(result.Files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan, err := world.Compile(b.Build(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	var statuses []health.Status
-	for _, target := range plan.Targets {
-		state := health.Up
-		if slices.Contains(strings.Fields(down), target.Endpoint) {
-			state = health.Down
-		}
-		statuses = append(statuses, health.Status{Check: target.ID, State: state, Measured: state, Since: now})
-	}
-	return plan.Publish(nil, zones.Inputs{Health: health.NewView(statuses)}, zones.Change{All: true}, now)
-}
 
 // What Route 53 answers, an import answers, for as much as the two are said to be alike. Of shares, every answer that can come is asked for.
 func TestAnswers(t *testing.T) {
-	const american, californian, german, indian, kenyan, office = "8.1.0.1", "8.2.0.1", "91.0.0.1", "103.0.0.1", "105.0.0.1", "198.51.100.7"
+	const american, californian, german, indian, kenyan, office = importtest.American, importtest.Californian, importtest.German, importtest.Indian, importtest.Kenyan, "198.51.100.7"
+	files := map[string]map[string][]byte{}
+	for dir, result := range imports(t) {
+		files[filepath.Base(dir)] = result.Files
+	}
 	for _, row := range []struct {
 		why, input, name, qtype, client, down string
 		want                                  []string
@@ -100,38 +57,14 @@ func TestAnswers(t *testing.T) {
 		{"template: alias of both families", "template", "four.bank.example.", "A", german, "", []string{"192.0.2.21"}},
 	} {
 		t.Run(row.why, func(t *testing.T) {
-			s := published(t, row.input, row.down)
-			got := map[string]bool{}
 			rounds := 64
 			if len(row.want) > 1 {
 				rounds = 512 // so that a small share comes, too
 			}
-			for i := range rounds {
-				q := zones.Question{Name: row.name, Type: dns.StringToType[row.qtype], Client: zones.Client{Source: netip.MustParseAddr(row.client)}, Random: uint32(i * (1 << 32 / rounds))}
-				e, err := s.Explain(q)
-				if err != nil {
-					t.Fatal(err)
-				}
-				got[dataOf(t, e.Answer)] = true
-			}
-			if answers := slices.Sorted(maps.Keys(got)); !slices.Equal(answers, row.want) {
-				t.Errorf("%s %s from %s, down %q: %q, want %q", row.name, row.qtype, row.client, row.down, answers, row.want)
+			s := importtest.Publish(t, files[row.input], row.down)
+			if got := importtest.Answers(t, s, row.name+" "+row.qtype, row.client, rounds); !slices.Equal(got, row.want) {
+				t.Errorf("%s %s from %s, down %q: %q, want %q", row.name, row.qtype, row.client, row.down, got, row.want)
 			}
 		})
 	}
-}
-
-// dataOf returns the data of records, in order; of an alias alone its target.
-func dataOf(t *testing.T, records []string) string {
-	t.Helper()
-	var data []string
-	for _, text := range records {
-		rr, err := dns.NewRR(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data = append(data, strings.TrimPrefix(rr.String(), rr.Header().String()))
-	}
-	slices.Sort(data)
-	return strings.Join(data, " ")
 }
