@@ -51,8 +51,9 @@ var (
 var (
 	httpStatus = imported("http-status", "service type http_status", "a check of type http; without ok_codes only 200 is good")
 	tcpConnect = imported("tcp-connect", "service type tcp_connect", "a check of type tcp")
-	always     = imported("always", "service types up, down, null and static", "no check; what is always down is not `enabled`")
+	always     = imported("always", "service types up and static", "no check: always up")
 
+	alwaysDown = mapped("always-down", "service types down, null and static in the state DOWN", "`enabled: false`; where nothing else is left Meridian answers nothing, gdnsd with what is down")
 	thresholds = mapped("thresholds", "up_thresh, ok_thresh and down_thresh of a service type", "`rise` and `fall`, at most 10; ok_thresh is always 10: failures that are not consecutive are counted like that ([health.md](health.md))")
 
 	timeout       = notMapped("timeout", "timeout of a service type", "a probe has 10 s in all, and is given up sooner where it does not connect")
@@ -81,6 +82,6 @@ var (
 var Features = []importer.Feature{
 	simplefo, multifo, weighted, weightedMulti, weightedGroups, largeWeights, static, metafo, geoMap, autoCoords, autoLimit, netsFeature, synthetic, families, upThreshold, oneAtATime,
 	ignoreHealth, dynamicTTL, placeless, cnameBeside, emptyList, cities, lostReference, otherPlugin, tooMany, unusedPart,
-	httpStatus, tcpConnect, always, thresholds, timeout, severalChecks, otherMethod, otherService,
+	httpStatus, tcpConnect, always, alwaysDown, thresholds, timeout, severalChecks, otherMethod, otherService,
 	zoneFile, includes, variables, defaultTTL, dynamicName, longText, badRecord, addrLimit, badName, options, otherFile, unknownKey,
 }

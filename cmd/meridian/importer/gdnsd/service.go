@@ -55,18 +55,24 @@ func (b *builder) service(name string, used *value) watch {
 	w := watch{}
 	switch plugin := definition.get("plugin").scalar(); {
 	case definition == nil && (name == "up" || name == ""):
+		if used != nil {
+			b.report.Add(always, used.at, name, "")
+		}
 	case definition == nil && name == "down":
 		w.down = true
-		b.report.Add(always, used.at, name, "")
+		b.report.Add(alwaysDown, used.at, name, "")
 	case definition == nil:
 		b.report.Add(lostReference, used.at, "service type "+name, "")
 		w.look = "its service type " + name + " is nowhere, so it is always up"
 	case plugin == "static":
-		w.down = strings.EqualFold(definition.get("state").scalar(), "DOWN")
-		b.report.Add(always, definition.at, name, "")
+		feature := always
+		if w.down = strings.EqualFold(definition.get("state").scalar(), "DOWN"); w.down {
+			feature = alwaysDown
+		}
+		b.report.Add(feature, definition.at, name, "")
 	case plugin == "null":
 		w.down = true
-		b.report.Add(always, definition.at, name, "")
+		b.report.Add(alwaysDown, definition.at, name, "")
 	case plugin == "http_status", plugin == "tcp_connect":
 		c, why := b.check(name, plugin, definition)
 		if why != "" {
