@@ -20,7 +20,7 @@ func (o *Orders) Explore(p geo.Place, listed uint32, regions []Region) (geo.Regi
 	if !ok {
 		return "", false
 	}
-	all, _ := o.weigh(siteOf(p), o.around(listed))
+	all, prior := o.weigh(siteOf(p), o.around(listed))
 	best, least := "", all[first].est
 	if least == unknown {
 		return "", false
@@ -33,13 +33,19 @@ func (o *Orders) Explore(p geo.Place, listed uint32, regions []Region) (geo.Regi
 		}
 		may := micros(0)
 		if w := all[n]; w.est != unknown {
-			may = micros(float64(w.est) * math.Exp(-doubt*math.Sqrt(w.variance)))
+			may = max(micros(float64(w.est)*math.Exp(-doubt*math.Sqrt(w.variance))), light(prior[n]))
 		}
 		if may < least {
 			best, least = string(r.ID), may
 		}
 	}
 	return geo.RegionID(best), best != ""
+}
+
+// light returns what a round trip takes at least over a distance by which prior is expected, 0 where that is not known: light in
+// fibre needs 10 ms for 1000 km and back.
+func light(prior micros32) micros {
+	return max(0, micros(prior)-baseRTT.Microseconds()) * 10 / rttPer1000KM.Milliseconds()
 }
 
 // Explored reports whether a prefix is one of so many in a thousand that try another region in an epoch. A prefix longer than a

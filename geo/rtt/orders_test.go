@@ -286,6 +286,19 @@ func TestExplore(t *testing.T) {
 	}
 }
 
+// A region is not tried where no light comes in time: to us-east and back from Germany it needs 66 ms.
+func TestExploreNoFasterThanLight(t *testing.T) {
+	for rtt, want := range map[float64]bool{71: false, 85: true} {
+		l := newLab(t)
+		l.tell("us-east", count(anyDE, usEast, 80, 300))
+		l.tell("eu-west", count(anyDE, euWest, rtt, 1000), count(germany, euWest, rtt, 1000))
+		l.epoch()
+		if got, ok := l.orders.Explore(germany, 0, []Region{euWest, usEast}); ok != want {
+			t.Errorf("with %v ms to the first, %q is explored: %v, want %v; %+v", rtt, got, ok, want, l.orders.Estimate(germany, 0, usEast))
+		}
+	}
+}
+
 // One prefix in a hundred explores, another in each epoch, and all addresses of it do.
 func TestExplored(t *testing.T) {
 	const n, epoch = 200_000, 5_900_000
