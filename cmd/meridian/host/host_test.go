@@ -133,7 +133,7 @@ func TestStartThatFailsLeavesNothingOpen(t *testing.T) {
 		{"no world", func(t *testing.T, n *nodefile.Node) { n.World += ".no" },
 			"world: open DIR/world.no: no such file or directory"},
 		{"world with a mistake", func(t *testing.T, n *nodefile.Node) { write(t, filepath.Join(n.World, "more.yaml"), "pool: {}\n") },
-			`more.yaml:1: unknown key "pool" (did you mean pools? have catalogs, checks, controls, gateway, pools, regions, report_agent, zone_directories, zones)`},
+			`more.yaml:1: unknown key "pool" (did you mean pools? have catalogs, checks, controls, gateway, latency_tables, pools, regions, report_agent, zone_directories, zones)`},
 		{"region that the world has not", func(t *testing.T, n *nodefile.Node) {
 			n.Name, n.Region = "mars", "mars"
 			issue(t, filepath.Join(dir(n), "keys"), pki.Identity{Name: "mars", Region: "mars", Roles: everyRole})
