@@ -148,8 +148,8 @@ func (m *Model) Advance(now time.Time) bool {
 // Orders returns the present picture.
 func (m *Model) Orders() *Orders { return m.picture }
 
-// Adopt has the model go by the configuration of a picture that For made. It reports whether that picture is older than one that
-// was worth a compile since.
+// Adopt has the model go by the configuration of a picture that For made. It reports whether that picture is out of date: some
+// client's order is another one by now, or it is older than one that was worth a compile.
 func (m *Model) Adopt(o *Orders) (late bool) {
 	if o == nil || o.survey == nil {
 		return false
@@ -157,5 +157,5 @@ func (m *Model) Adopt(o *Orders) (late bool) {
 	if m.picture.survey != o.survey {
 		m.picture = m.picture.surveyed(o.survey)
 	}
-	return o.epoch < m.worth
+	return o.epoch < m.worth || !m.picture.ordersAs(o)
 }

@@ -219,6 +219,27 @@ func (o *Orders) above(u int) []uint8 {
 // differs reports whether a unit has another order than what is around it.
 func (o *Orders) differs(u int) bool { return !slices.Equal(o.listed.of(u), o.above(u)) }
 
+// ordersAs reports whether two pictures of one survey have the same orders in force.
+func (o *Orders) ordersAs(p *Orders) bool {
+	if !slices.Equal(o.sites.order, p.sites.order) {
+		return false
+	}
+	next := func(o *Orders, u int) int {
+		for u < len(o.units) && !o.differs(u) {
+			u++
+		}
+		return u
+	}
+	i, j := next(o, 0), next(p, 0)
+	for i < len(o.units) && j < len(p.units) {
+		if o.units[i].id != p.units[j].id || !slices.Equal(o.listed.of(i), p.listed.of(j)) {
+			return false
+		}
+		i, j = next(o, i+1), next(p, j+1)
+	}
+	return i == len(o.units) && j == len(p.units)
+}
+
 // next returns the picture of an epoch. Young says that orders have not been in force for long enough to be worth keeping.
 // Changed says that some client's order is another one.
 func (o *Orders) next(told rows, sources []geo.RegionID, epoch uint64, young bool) (n *Orders, changed bool) {

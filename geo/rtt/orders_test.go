@@ -197,6 +197,35 @@ func TestOrdersOutliveAReload(t *testing.T) {
 	}
 }
 
+// A plan that was compiled by a picture with other orders than the model's is out of date, whatever is different.
+func TestLatePictures(t *testing.T) {
+	for _, row := range []struct {
+		why  string
+		tell []row
+		late bool
+	}{
+		{"nothing was heard since", nil, false},
+		{"nobody moved by what was heard", []row{count(anyDE, euWest, 50, 10), countPrefix("5.0.1.0/24", 50, 10)}, false},
+		{"a place moved", []row{count(anyDE, euWest, 300, 1000)}, true},
+		{"a prefix moved", []row{countPrefix("5.0.1.0/24", 300, 1000)}, true},
+	} {
+		l := newLab(t)
+		l.epoch()
+		l.Model.worth = 0
+		l.config.Places = testPlaces(t)
+		before := l.orders.For(l.config)
+		l.tell("eu-west", row.tell...)
+		l.epoch()
+		l.Model.worth = 0
+		if got := l.Adopt(before); got != row.late {
+			t.Errorf("%s: late is %v, want %v", row.why, got, row.late)
+		}
+		if l.Adopt(l.Model.Orders().For(l.config)) {
+			t.Errorf("%s: the newest picture is late", row.why)
+		}
+	}
+}
+
 // The overlay answers every address as the longest prefix around it that something is known of, or its place.
 func TestOverlayTwin(t *testing.T) {
 	for seed := range uint64(40) {
