@@ -52,6 +52,9 @@ func (h *history) add(b []byte, begins bool, err error, l line) {
 	n := len(h.segments) - 1
 	h.segments[n] = append(h.segments[n], b...)
 	if last := len(h.account) - 1; last >= 0 && !begins && h.account[last].at.After(l.at) {
+		if back := h.account[last].at.Sub(l.at); back >= backwards {
+			panic(fmt.Sprintf("a segment goes on though the clock was set back by %v", back))
+		}
 		l.at = h.account[last].at
 	}
 	l.run = h.run
@@ -74,7 +77,11 @@ func (h *history) alive(at time.Time) {
 }
 
 func (h *history) end(at time.Time) {
-	h.add(h.w.Ended(nil, at), false, nil, line{at, Ended, nil, 0, h.run})
+	b, begins, err := h.w.Ended(nil, at)
+	if begins { // with what was in force, since the clock was set back
+		h.segments, h.account = append(h.segments, nil), append(h.account, line{at, Published, h.w.last, 0, h.run})
+	}
+	h.add(b, false, err, line{at, Ended, nil, 0, h.run})
 }
 
 func (h *history) heads() (heads []Head) {

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 )
@@ -26,7 +27,8 @@ func seedSegment(f *testing.F) []byte {
 		}
 	}
 	b, _, _ = w.Alive(b, noon.Add(time.Second))
-	return w.Ended(b, noon.Add(time.Minute))
+	b, _, _ = w.Ended(b, noon.Add(time.Minute))
+	return b
 }
 
 // Any bytes are read to an end or to damage, and what they tell keeps the order of times.
@@ -62,14 +64,15 @@ func readFuzzed(t *testing.T, segment []byte) {
 
 // FuzzRecords gives every body the checksum that fits it: what is behind the checksums is tried.
 func FuzzRecords(f *testing.F) {
-	var bodies []byte
+	var bodies [][]byte
 	segment := seedSegment(f)[len(magic):]
 	for len(segment) > 0 {
 		size := int(binary.BigEndian.Uint32(segment))
-		bodies = append(binary.BigEndian.AppendUint16(bodies, uint16(size)), segment[frameSize:frameSize+size]...)
+		bodies = append(bodies, append(binary.BigEndian.AppendUint16(nil, uint16(size)), segment[frameSize:frameSize+size]...))
 		segment = segment[frameSize+size:]
 	}
-	f.Add(bodies)
+	f.Add(bytes.Join(bodies, nil))
+	f.Add(slices.Concat(bodies[0], bodies[1], bodies[len(bodies)-1], bodies[len(bodies)-2])) // the last before the last but one
 	f.Fuzz(func(t *testing.T, bodies []byte) {
 		framed := []byte(magic)
 		for len(bodies) >= 2 {

@@ -193,7 +193,11 @@ func some(t *testing.T) (segment []byte, moments []*Moment, ends []int) {
 		moments, ends = append(moments, last), append(ends, len(segment))
 		segment, _, _ = w.Alive(segment, at.Add(time.Millisecond))
 	}
-	return w.Ended(segment, noon.Add(time.Minute)), moments, ends
+	segment, _, err := w.Ended(segment, noon.Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return segment, moments, ends
 }
 
 // readAll reads as far as that goes, and returns the last moment.

@@ -88,12 +88,18 @@ func (w *Writer) Alive(b []byte, at time.Time) (_ []byte, begins bool, err error
 }
 
 // Ended appends to b that the node is stopped. It does nothing where no segment has begun.
-func (w *Writer) Ended(b []byte, at time.Time) []byte {
+func (w *Writer) Ended(b []byte, at time.Time) (_ []byte, begins bool, err error) {
 	if !w.begun {
-		return b
+		return b, false, nil
 	}
+	if w.at.Sub(at) >= backwards {
+		if b, begins, err = w.moment(b, w.last, at, 0); err != nil {
+			return b, false, err
+		}
+	}
+	b = w.mark(b, Ended, at)
 	w.begun = false
-	return w.mark(b, Ended, at)
+	return b, begins, nil
 }
 
 // over reports whether a record of a time belongs into another segment: within one, times do not go back.

@@ -158,6 +158,19 @@ func TestReplay(t *testing.T) {
 	if _, err := h.replayed(t.Context(), first.at); !errors.Is(err, replay.ErrOutside) || !strings.Contains(err.Error(), first.world.String()+" that was in force is not kept") {
 		t.Errorf("replay by a world that is not kept: %v", err)
 	}
+	mistaken, err := h.past.World(second.world)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(mistaken, file); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.replayed(t.Context(), first.at); !errors.Is(err, errDamaged) || !strings.Contains(err.Error(), "it is configuration "+second.world.String()) {
+		t.Errorf("replay by another world: %v", err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
 	write(t, file, "meridian world v1 0123456789abcdef\nnonsense")
 	if _, err := h.replayed(t.Context(), first.at); !errors.Is(err, errDamaged) {
 		t.Errorf("replay by a world that is damaged: %v", err)

@@ -288,8 +288,11 @@ func (s *Store) finish() {
 	if s.file == nil {
 		return
 	}
-	b := s.writer.Ended(s.buffer[:0], s.now())
-	if err := s.append(b, false); err != nil {
+	b, begins, err := s.writer.Ended(s.buffer[:0], s.now())
+	if err == nil {
+		err = s.append(b, begins)
+	}
+	if err != nil {
 		s.fail(err)
 		return
 	}

@@ -150,6 +150,19 @@ func TestAcrossProcesses(t *testing.T) {
 	n.want(morning.Add(time.Minute), "2")
 	n.want(morning.Add(30*time.Second), "1")
 	n.want(morning, "is not between 2026-05-01T06:00:01Z and now, 2026-05-01T06:01:00Z")
+	file, err := os.OpenFile(filepath.Join(dir, files(t, dir)[0]), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteString("half of what is being written"); err != nil {
+		t.Fatal(err)
+	}
+	if got := n.number(morning.Add(time.Minute)); got != "2" {
+		t.Errorf("while something is being written: %s, want 2", got)
+	}
+	if err := errors.Join(file.Truncate(n.segments[0].size), file.Close()); err != nil {
+		t.Fatal(err)
+	}
 	n.end(morning.Add(2 * time.Minute))
 	n.want(morning.Add(time.Minute), "2") // who still asks is answered
 
@@ -331,9 +344,15 @@ func TestSlowDisk(t *testing.T) {
 
 	m := open(t, n.cfg.Dir, roomy, morning.Add(3*time.Minute))
 	m.publish(200, morning.Add(3*time.Minute))
+	m.write() // before it falls asleep
+	for i := range maxWaiting + 2 {
+		m.publish(201+i, morning.Add(4*time.Minute+time.Duration(i)*time.Second))
+	}
 	m.start()
-	m.want(morning.Add(3*time.Minute), "200")
-	m.end(morning.Add(4 * time.Minute))
+	m.want(morning.Add(5*time.Minute+5*time.Second), "266")
+	m.want(morning.Add(3*time.Minute), "200: ")
+	m.want(morning.Add(3*time.Minute), "2 changes before 2026-05-01T06:04:02Z were not written down")
+	m.end(morning.Add(6 * time.Minute))
 }
 
 // A disk that takes nothing is told of once; when it does again, a new segment goes on, and says what is missing.
@@ -435,6 +454,18 @@ func TestWorlds(t *testing.T) {
 	keep(2, 5000, morning.Add(5*time.Minute))
 	have("one that is too large for all others", now, 2)
 	n.want(morning, "1")
+
+	// Another world comes into force: until then the one before was.
+	other, world := *plan(), *plan().World
+	world.Digest, other.World = 7, &world
+	n.set(morning.Add(5*time.Minute + 30*time.Second))
+	n.Published(other.Publish(nil, zones.Inputs{Health: &health.View{}}, zones.Change{All: true}, n.time()))
+	if f, err := n.At(t.Context(), n.time()); err != nil || f.Moment.Basis.World != 7 {
+		t.Errorf("At = %+v, %v, want world 7", f, err)
+	}
+	if info, err := os.Stat(n.worldFile(now)); err != nil || !info.ModTime().Equal(n.time()) {
+		t.Errorf("the world before was in force until %v (%v), want %v", info.ModTime(), err, n.time())
+	}
 	n.end(morning.Add(6 * time.Minute))
 
 	// A later process has no moments of the old worlds any more.
