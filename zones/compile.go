@@ -26,6 +26,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		World: w, Table: table, Near: c.neighbours(), Orders: c.picture,
 		zones:   make(map[string]*ZoneData, len(w.Zones)),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int), byEndpoint: make(map[string][]int),
+		byPool: make(map[string]int), hosts: make(map[string]*PoolPlan),
 	}
 	pools := make(map[string]*PoolPlan)
 	for i := range w.Pools {
@@ -44,6 +45,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		p.zones[w.Zones[i].wire] = zone
 		p.lengths[len(w.Zones[i].wire)] = true
 	}
+	p.addHosts()
 	if w.ReportAgent != "" {
 		var err error
 		if p.Reports, err = p.reportsTo(w.ReportAgent); err != nil {
@@ -133,6 +135,7 @@ func (c *compiler) pool(pool *Pool, number int) (*PoolPlan, error) {
 			return nil, fmt.Errorf("pool %s: member %s: fenced: %w", pool.Name, pool.Members[m].Name(), err)
 		}
 	}
+	p.limits = limitsOf(p.root, "")
 	g := c.grouping(p.root)
 	p.Partition, p.Groups, p.digest = g.partition, g.groups, g.digest
 	return p, nil
@@ -268,6 +271,7 @@ func packAddresses(ttl uint32, family int, addresses ...netip.Addr) (*RecordSet,
 // add numbers a pool's counters and notes what it depends on.
 func (p *Plan) add(pool *PoolPlan) {
 	pool.counter = len(p.Counters)
+	p.byPool[pool.Pool.Name] = pool.Number
 	for i := range pool.Leaves {
 		leaf := &pool.Leaves[i]
 		p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: leaf.Endpoint, Region: leaf.Region})

@@ -112,7 +112,7 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number int, seed ui
 	return e.add(x.picked.turned(q.Random), owner)
 }
 
-func (s *Snapshot) inputs() Inputs { return Inputs{s.Health, s.Control} }
+func (s *Snapshot) inputs() Inputs { return Inputs{s.Health, s.Control, s.Spill} }
 
 // located returns the address by which a client is placed, and where it is from.
 func (p *PoolPlan) located(c Client) (a netip.Addr, from string) {

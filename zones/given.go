@@ -108,7 +108,7 @@ func (p *PoolPlan) defaults(off map[control.ControlID]bool) iter.Seq[RecordSet] 
 	for i := range e.standings {
 		leaf := &p.Leaves[i]
 		isOff := func(c control.ControlID) bool { return off[c] }
-		e.standings[i] = standing{permitted: leaf.enabled && !slices.ContainsFunc(leaf.controls, isOff), ramp: [2]uint16{FullRamp, FullRamp}}
+		e.standings[i] = whole(leaf.enabled && !slices.ContainsFunc(leaf.controls, isOff))
 	}
 	return func(yield func(RecordSet) bool) {
 		var answers GroupAnswers

@@ -147,7 +147,7 @@ func (c *compiler) fold(root *level, l listed, near bool) (g grouping) {
 		}
 		plan := s.group(root)
 		text.Reset()
-		plan.write(&text)
+		plan.write(&text, true)
 		group, ok := ids[text.String()]
 		if !ok {
 			group = geo.GroupID(len(g.groups))
@@ -181,6 +181,9 @@ func (s *setting) group(l *level) *GroupPlan {
 			g.inner[m] = s.group(inner)
 		}
 	}
+	var text strings.Builder
+	g.write(&text, false)
+	g.Key = seedOf(text.String())
 	return g
 }
 
@@ -197,11 +200,13 @@ func (s *setting) worthATry(pool *Pool) geo.RegionID {
 	return region
 }
 
-// write writes all of a group plan that answers follow from.
-func (g *GroupPlan) write(b *strings.Builder) {
+// write writes all of a group plan that answers follow from, or of that what is not tried out.
+func (g *GroupPlan) write(b *strings.Builder, explore bool) {
 	b.WriteString(string(g.Region))
 	b.WriteByte(' ')
-	b.WriteString(string(g.Explore))
+	if explore {
+		b.WriteString(string(g.Explore))
+	}
 	for _, t := range g.Tiers {
 		b.WriteString(t.Why)
 		for _, m := range t.Members {
@@ -213,7 +218,7 @@ func (g *GroupPlan) write(b *strings.Builder) {
 	for _, inner := range g.inner {
 		if inner != nil {
 			b.WriteByte('(')
-			inner.write(b)
+			inner.write(b, explore)
 			b.WriteByte(')')
 		}
 	}

@@ -16,6 +16,12 @@ type standing struct {
 	rung      [2]Rung
 	held      [2]bool
 	ramp      [2]uint16 // per mille of the prefixes that it has back already
+	kept      uint16    // per mille of the prefixes that it has room for
+}
+
+// whole is the standing of a leaf that is up and has all of its prefixes.
+func whole(permitted bool) standing {
+	return standing{permitted: permitted, ramp: [2]uint16{FullRamp, FullRamp}, kept: FullRamp}
 }
 
 // standings looks at every leaf as the clients of a group are to see it, and says when time alone will change that; zero: never.
@@ -26,7 +32,20 @@ func (p *PoolPlan) standings(dst []standing, in Inputs, g *GroupPlan, now time.T
 		dst[number], end = p.Leaves[number].standing(in, region, now)
 		until = earlier(until, end)
 	})
+	p.fill(dst, func(limit int) uint16 { return in.Spill.kept(p.Pool.Name, p.limits[limit].member) })
 	return dst, until
+}
+
+// fill notes how much the leaves keep by the limits that they are under.
+func (p *PoolPlan) fill(standings []standing, kept func(limit int) uint16) {
+	for i := range standings {
+		standings[i].kept = FullRamp
+	}
+	for i := range p.limits {
+		for _, leaf := range p.limits[i].leaves {
+			standings[leaf].kept = min(standings[leaf].kept, kept(i))
+		}
+	}
 }
 
 // eachLeaf calls visit with every leaf of a level, and the region whose vantages decide for the clients of a group.
@@ -46,7 +65,7 @@ func (l *level) eachLeaf(g *GroupPlan, visit func(leaf int, region geo.RegionID)
 
 // standing looks at a leaf as the vantages of a region see it.
 func (l *Leaf) standing(in Inputs, region geo.RegionID, now time.Time) (s standing, until time.Time) {
-	s = standing{permitted: l.enabled && in.permits(l), ramp: [2]uint16{FullRamp, FullRamp}}
+	s = whole(l.enabled && in.permits(l))
 	overlay, _ := in.Control.Overlay(l.Endpoint)
 	for family, check := range l.checks {
 		if check == "" {
@@ -66,7 +85,9 @@ func (l *Leaf) standing(in Inputs, region geo.RegionID, now time.Time) (s standi
 	}
 	switch overlay.State {
 	case control.ForceUp:
-		return standing{permitted: s.permitted, held: s.held, ramp: [2]uint16{FullRamp, FullRamp}}, time.Time{}
+		forced := whole(s.permitted)
+		forced.held = s.held
+		return forced, time.Time{}
 	case control.ForceDown:
 		s.permitted = false
 	case control.Drain:
@@ -147,15 +168,16 @@ type evaluation struct {
 	rung    Rung   // at most
 	minimum bool   // pools with fewer than min_up members that are up count as none
 	drained bool   // those that are drained by hand count too, on the rung that takes down ones for up
-	ramp    uint16 // a prefix so far in the per mille
+	prefix  uint16 // one so far in the per mille
+	roomy   bool   // those that are full for the prefix count too
 	explore bool   // the region that may be nearer comes first
 }
 
 // counts reports whether a leaf may be answered with.
 func (e *evaluation) counts(leaf int) bool {
 	s := &e.standings[leaf]
-	return s.permitted && s.rung[e.family] <= e.rung && s.ramp[e.family] > e.ramp && e.plan.Leaves[leaf].Sets[e.family] != nil &&
-		(e.rung < RungOpen || e.drained || !s.drained)
+	return s.permitted && s.rung[e.family] <= e.rung && s.ramp[e.family] > e.prefix && (e.roomy || s.kept > e.prefix) &&
+		e.plan.Leaves[leaf].Sets[e.family] != nil && (e.rung < RungOpen || e.drained || !s.drained)
 }
 
 // choose goes down the ladder and stops at the first rung that is not empty.

@@ -127,8 +127,11 @@ func mulDiv(a, b, c uint64) uint64 {
 	return q
 }
 
-// enough reports whether as many members of a level are available as its pool wants.
+// enough reports whether as many members of a level are available as its pool wants. Those that are full are.
 func (e *evaluation) enough(l *level, g *GroupPlan) bool {
+	roomy := e.roomy
+	e.roomy = true
+	defer func() { e.roomy = roomy }()
 	available, have := 0, 0
 	for m := range l.pool.Members {
 		inner := l.inner[m]

@@ -2,49 +2,86 @@ package zones
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 )
 
-// others finds what the prefixes are answered that do not have members back yet which recover, and those few that try another region.
-// A prefix gets a member back once, and keeps it. Where without them there would be nothing on the rung, all prefixes have them.
+// others finds what the prefixes are answered that do not have members back yet which recover, or for which members have no room, and
+// those few that try another region. A prefix gets a member back once, and keeps it. Where without them there would be nothing on
+// the rung, all prefixes have them.
 func (e *evaluation) others(c *Choice, rung Rung) {
-	var steps []uint16
-	for leaf := range e.plan.reached(e.plan.root, e.group) {
-		if ramp := e.standings[leaf].ramp[e.family]; ramp < FullRamp && e.counts(leaf) {
-			steps = append(steps, ramp)
+	for part, other := range e.parts(rung) {
+		if other != nil {
+			c.instead(part.from, part.to, *other, e.missing(part.from))
 		}
 	}
-	slices.Sort(steps)
-	steps = slices.Compact(steps)
-	for i, from := range steps {
-		to := uint16(FullRamp)
-		if i+1 < len(steps) {
-			to = steps[i+1]
-		}
-		e.ramp = from
-		other, ok := e.among(rung)
-		if !ok {
-			break
-		}
-		c.instead(from, to, other, e.returning(from))
-	}
-	e.ramp = 0
 	if len(c.Others) == 0 && rung == RungUp {
 		e.exploring(c)
 	}
 }
 
-// returning says which members some prefixes do not have back yet.
-func (e *evaluation) returning(ramp uint16) string {
-	var names []string
-	for leaf := range e.plan.reached(e.plan.root, e.group) {
-		if s := &e.standings[leaf]; s.permitted && s.rung[e.family] == RungUp && s.ramp[e.family] <= ramp {
-			names = append(names, e.plan.Leaves[leaf].Endpoint)
+// A part is a range of prefixes, in per mille.
+type part struct{ from, to uint16 }
+
+// parts yields the prefixes that do without some members and what they are answered, the range that lacks the fewest first; nil where
+// nothing is left on the rung.
+func (e *evaluation) parts(rung Rung) iter.Seq2[part, *Choice] {
+	return func(yield func(part, *Choice) bool) {
+		steps := e.steps()
+		defer func() { e.prefix = 0 }()
+		for i, from := range steps {
+			to := uint16(FullRamp)
+			if i+1 < len(steps) {
+				to = steps[i+1]
+			}
+			e.prefix = from
+			other, ok := e.among(rung)
+			if !ok {
+				yield(part{from, FullRamp}, nil)
+				return
+			}
+			if !yield(part{from, to}, &other) {
+				return
+			}
 		}
 	}
-	slices.Sort(names)
-	return strings.Join(slices.Compact(names), ", ") + " not back yet"
+}
+
+// steps returns from which prefixes on some member does not count, in order.
+func (e *evaluation) steps() (steps []uint16) {
+	for leaf := range e.plan.reached(e.plan.root, e.group) {
+		if s := &e.standings[leaf]; min(s.ramp[e.family], s.kept) < FullRamp && e.counts(leaf) {
+			steps = append(steps, min(s.ramp[e.family], s.kept))
+		}
+	}
+	slices.Sort(steps)
+	return slices.Compact(steps)
+}
+
+// missing says which members some prefixes do without, and why.
+func (e *evaluation) missing(prefix uint16) string {
+	var back, full []string
+	for leaf := range e.plan.reached(e.plan.root, e.group) {
+		s := &e.standings[leaf]
+		switch {
+		case !s.permitted || s.rung[e.family] != RungUp:
+		case s.ramp[e.family] <= prefix:
+			back = append(back, e.plan.Leaves[leaf].Endpoint)
+		case s.kept <= prefix:
+			full = append(full, e.plan.Leaves[leaf].Endpoint)
+		}
+	}
+	var said []string
+	for _, why := range []struct {
+		names []string
+		text  string
+	}{{back, "not back yet"}, {full, "full"}} {
+		if slices.Sort(why.names); len(why.names) > 0 {
+			said = append(said, strings.Join(slices.Compact(why.names), ", ")+" "+why.text)
+		}
+	}
+	return strings.Join(said, "; ")
 }
 
 // exploring has a few prefixes try the region that may be nearer than what is thought the nearest. Which ones changes from epoch to epoch.

@@ -32,6 +32,9 @@ type Plan struct {
 	byControl map[control.ControlID][]int
 
 	byEndpoint map[string][]int
+	byPool     map[string]int
+	capped     []*PoolPlan          // with capacities
+	hosts      map[string]*PoolPlan // of those, by the names that are answered from them
 }
 
 // Zone returns the closest zone around a name (wire format, lower case) and how many bytes of the name stand
@@ -89,6 +92,7 @@ type PoolPlan struct {
 	LastResort [2]*RecordSet
 	fences     map[int][2]*RecordSet // by member of the pool
 	root       *level
+	limits     []limit // the members with a capacity
 	ttl        uint32
 	explore    int    // per mille of the prefixes that explore
 	epoch      uint64 // of those
@@ -128,6 +132,7 @@ type GroupPlan struct {
 	Region  geo.RegionID // nearest to the group's clients; empty where the policy does not say
 	Explore geo.RegionID // that may be nearer than is known; empty: none
 	Fence   int          // the member whose fence ends the walk; -1: none
+	Key     uint64       // the same for the same tiers, on any node, whichever number the group has
 	inner   []*GroupPlan // by member: of a pool
 }
 

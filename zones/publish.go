@@ -13,6 +13,7 @@ import (
 type Inputs struct {
 	Health  *health.View
 	Control *control.State // nil: not known yet, every control is on
+	Spill   *Spill         // nil: nobody is full
 }
 
 // A Change names the inputs that may differ from those of the snapshot before.
@@ -22,12 +23,13 @@ type Change struct {
 	Controls []control.ControlID
 
 	Endpoints []string // that somebody set by hand, or that may return to a pool
+	Pools     []string // whose spill is another
 }
 
 // Publish makes the snapshot that follows prev (nil: the first). Only the pools that the change touches are decided
 // anew, and all of them if the plan is another one.
 func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) *Snapshot {
-	s := &Snapshot{Plan: p, Health: in.Health, Control: in.Control, Published: now}
+	s := &Snapshot{Plan: p, Health: in.Health, Control: in.Control, Spill: in.Spill, Published: now}
 	if prev != nil && prev.Plan == p && prev.Control == in.Control && (prev.dynamic.until.IsZero() || now.Before(prev.dynamic.until)) {
 		s.dynamic = prev.dynamic
 	} else {
@@ -58,6 +60,11 @@ func (p *Plan) Publish(prev *Snapshot, in Inputs, change Change, now time.Time) 
 	}
 	for _, endpoint := range change.Endpoints {
 		for _, number := range p.byEndpoint[endpoint] {
+			touched[number] = true
+		}
+	}
+	for _, name := range change.Pools {
+		if number, ok := p.byPool[name]; ok {
 			touched[number] = true
 		}
 	}

@@ -18,6 +18,7 @@ type Snapshot struct {
 	Pools     []*PoolAnswers // by the plan's pool number
 	Health    *health.View   // what the pools were decided by
 	Control   *control.State // likewise; nil where none is known yet
+	Spill     *Spill         // likewise; nil where nobody is full
 	Digest    health.Hash64  // equal for equal answers, on every node; leaves signatures and the serials of WithSerials out
 	Published time.Time
 

@@ -86,6 +86,7 @@ func (t *traps) ofPool(entry *strict.Named[poolKeys], pool *Pool) {
 	t.places(keys, pool, context)
 	t.regional(keys, pool, context)
 	t.denials(keys, pool, context)
+	t.capacities(keys, pool, context)
 	if all, around := len(pool.Members), t.around[pool.Name]; all > 1 && pool.MinUp.Of(all) == all && len(around) > 0 {
 		t.warnings.Add(keys.minUp.Position, "%s: min_up: %d of %d members: the first one that goes down takes the whole pool out of %s", context, all, all, shortList(around))
 	}
@@ -255,6 +256,27 @@ func prefixed(prefix string, names []string) []string {
 }
 
 // regional warns where the vantages of a client's own region can't say what it can reach.
+// capacities warns of capacities that can't be kept, and of some that nobody measures.
+func (t *traps) capacities(keys *poolKeys, pool *Pool, context string) {
+	sum, capped := 0, 0
+	var first strict.Position
+	for i := range pool.Members {
+		if c := pool.Members[i].Capacity; c != (Capacity{}) {
+			if capped == 0 {
+				first = keys.members[i].Value.capacity.Position
+			}
+			sum, capped = sum+c.Percent, capped+1
+		}
+	}
+	switch {
+	case capped == 0:
+	case sum == 0 && len(t.world.Gateway.Routes) == 0:
+		t.warnings.Add(first, "%s: capacity in requests per second: gateways count requests, and this world has none (gateway): nobody will ever be full; percentages go by the answers that nameservers give", context)
+	case sum > 0 && sum < 100 && capped == len(pool.Members):
+		t.warnings.Add(first, "%s: capacity: all members together have %d%%: even while all are up they are beyond their capacities", context, sum)
+	}
+}
+
 func (t *traps) regional(keys *poolKeys, pool *Pool, context string) {
 	if pool.View != Regional {
 		return

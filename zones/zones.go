@@ -166,6 +166,7 @@ type Member struct {
 	Probe    netip.Addr    // that checks probe; the zero Addr: its own
 	Port     uint16        // that checks probe; 0: the check's own
 	Weight   int           // 0 to 65535
+	Capacity Capacity      // that it can take; the zero one: no limit
 	Control  control.ControlID
 	Enabled  bool
 
