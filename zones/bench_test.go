@@ -127,3 +127,32 @@ func BenchmarkExplain(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSpread takes a step for a pool of five regions with three members each, all with a capacity and most of them full, whose
+// clients are in a hundred groups.
+func BenchmarkSpread(b *testing.B) {
+	var text strings.Builder
+	text.WriteString("regions: {us: {coordinates: [39, -77]}, eu: {coordinates: [53, -6]}, as: {coordinates: [19, 73]}, sa: {coordinates: [-23, -46]}, au: {coordinates: [-34, 151]}}\n")
+	text.WriteString("checks: {c: {type: tcp, port: 80}}\npools:\n  near:\n    policy: latency\n    check: c\n    members:\n")
+	for i := range 15 {
+		fmt.Fprintf(&text, "      - {endpoint: e%d, region: %s, address: 192.0.2.%d, capacity: 1000}\n", i, []string{"us", "eu", "as", "sa", "au"}[i%5], i+1)
+	}
+	plan, err := worldOf(b, FileMap{"w.yaml": []byte(text.String())}).Compile(benchTable(b, 10_000), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	pool := plan.Pools[0]
+	for _, each := range []float64{0.5, 0.95, 1.2} {
+		demand := Demand{"near": {}}
+		for g := range pool.Groups {
+			demand["near"][pool.Groups[g].Key] = each * 15000 / float64(len(pool.Groups)) * float64(1+g%3) / 2
+		}
+		s := plan.Publish(nil, Inputs{Health: statuses(plan, "e0=down")}, Change{All: true}, time.Unix(0, 0))
+		b.Run(fmt.Sprintf("demand=%v", each), func(b *testing.B) {
+			for b.Loop() {
+				plan.Spread(s, demand)
+			}
+			b.ReportMetric(float64(len(pool.Groups)), "groups")
+		})
+	}
+}

@@ -47,6 +47,7 @@ type MemberReason struct {
 	Manual   *control.Overlay `json:"manual,omitempty"`  // what somebody set by hand, which holds over what is measured
 	Latched  bool             `json:"latched,omitempty"` // it waits until somebody resumes it
 	Ramp     int              `json:"ramp,omitempty"`    // per mille of the prefixes that it has back; 0: all
+	Kept     int              `json:"kept,omitempty"`    // per mille of the prefixes that it has room for; 0: all
 	Control  string           `json:"control,omitempty"`
 	On       bool             `json:"on"`
 	Share    float64          `json:"share"` // of the answers to such clients, 0 to 1: those that have it
@@ -64,6 +65,7 @@ type explainer struct {
 	regions   []geo.RegionID // by leaf: whose vantages decide; Global: all
 	standings []standing
 	family    int
+	prefix    uint16  // of the client, in per mille; 0 where the answer does not depend on it
 	choice    *Choice // of the client's part
 	picked    *Option
 }
@@ -80,7 +82,7 @@ func (s *Snapshot) explainPool(e *Explanation, owner string, number int, seed ui
 	}
 	choice := answers.Choice(g, q.Type)
 	x := explainer{
-		snapshot: s, plan: pool, choice: choice.Part(prefix), picked: choice.Pick(q.Random, prefix),
+		snapshot: s, plan: pool, prefix: prefix.PerMille(), choice: choice.Part(prefix), picked: choice.Pick(q.Random, prefix),
 		family: max(slices.Index(pool.Types[:], q.Type), 0), // an alias is for all types
 	}
 	x.standings, _ = pool.standings(nil, s.inputs(), &pool.Groups[g], s.Published)
@@ -190,6 +192,9 @@ func (x *explainer) leaf(r *MemberReason, number int) {
 	if ramp := s.ramp[x.family]; ramp < FullRamp {
 		r.Ramp = int(ramp)
 	}
+	if s.kept < FullRamp {
+		r.Kept = int(s.kept)
+	}
 	for o := range x.choice.Options {
 		if option := &x.choice.Options[o]; slices.Contains(option.Members, number) {
 			r.Share += float64(option.Weight) / float64(x.choice.Total)
@@ -218,8 +223,10 @@ func (x *explainer) whyLeaf(r *MemberReason, number int) string {
 		return state + ": has a share of the answers"
 	case !s.permitted, s.rung[x.family] > x.choice.Rung:
 		return state
-	case r.Ramp > 0:
+	case s.ramp[x.family] <= x.prefix:
 		return state + ", but this prefix does not have it back yet"
+	case s.kept <= x.prefix:
+		return state + ", but not for this prefix"
 	}
 	return state + ", but another is preferred"
 }
@@ -241,6 +248,9 @@ func stateText(r *MemberReason) string {
 	}
 	if r.Ramp > 0 {
 		state += fmt.Sprintf(" (came back, %d %% of the prefixes so far)", r.Ramp/10)
+	}
+	if r.Kept > 0 {
+		state += fmt.Sprintf(" (full: it has room for %d %% of the prefixes)", (r.Kept+5)/10)
 	}
 	if r.Manual != nil {
 		state = fmt.Sprintf("is set to %s by %s: %s (measured: %s)", r.Manual.State, r.Manual.Actor, r.Manual.Reason, strings.TrimPrefix(state, "is "))

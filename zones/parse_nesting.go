@@ -39,6 +39,7 @@ type nested struct {
 	leaves     int
 	depth      int
 	capacity   Capacity // of the first member that has one, in this pool or in those in it
+	capacities int
 }
 
 func (n *nester) visit(i int, path []string) {
@@ -51,6 +52,9 @@ func (n *nester) visit(i int, path []string) {
 	entry := &p.source.pools[i]
 	for _, m := range entry.Value.members {
 		c := m.Value.capacity
+		if c.Given() {
+			s.capacities++
+		}
 		n.sameUnit(s, c.Value, c.Position, pool.Name, "another member has")
 	}
 	kept := pool.Members[:0]
@@ -82,12 +86,16 @@ func (n *nester) visit(i int, path []string) {
 		}
 		s.leaves += n.seen[j].leaves
 		s.depth = max(s.depth, n.seen[j].depth+1)
+		s.capacities += n.seen[j].capacities
 		n.sameUnit(s, n.seen[j].capacity, at, pool.Name, "one around that pool has")
 		kept = append(kept, m)
 	}
 	pool.Members = kept
 	if s.leaves > maxLeaves {
 		p.mistakes.Add(entry.Position, "pool %q: comes to %d endpoints, those of the pools in it included; at most %d are allowed", pool.Name, s.leaves, maxLeaves)
+	}
+	if s.capacities > maxLeaves {
+		p.mistakes.Add(entry.Position, "pool %q: comes to %d members with a capacity, those of the pools in it included; at most %d are allowed", pool.Name, s.capacities, maxLeaves)
 	}
 	if s.depth > maxNesting {
 		p.mistakes.Add(entry.Position, "pool %q: has pools in pools %d deep, at most %d are allowed", pool.Name, s.depth, maxNesting)

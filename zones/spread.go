@@ -1,8 +1,6 @@
 package zones
 
-import (
-	"slices"
-)
+import "slices"
 
 // A Demand is how much the clients of pools want, by the pool's name and the key of the clients' group: requests per second where the
 // capacities in the pool are in these, else answers per second.
@@ -21,8 +19,8 @@ const (
 	spareRoom = 0.9
 	// mostMore is how much of its capacity a member may get at most in addition with one step.
 	mostMore = 0.1
-	// lambdas is in how many parts a step is divided when it is too large.
-	lambdas = 16
+	// wholeWay is in how many parts the way is divided to where members are to be.
+	wholeWay = 1024
 )
 
 // Spread returns the spill that should follow the snapshot's, for a demand, one step at a time: at most a tenth of its capacity comes to
@@ -77,8 +75,32 @@ type spreader struct {
 // A want is the part of the demand that one group has by one family.
 type want struct {
 	evaluation // on the rung that it is answered from
-	fixed      *Choice
 	amount     float64
+	fixed      *outcome // what is answered whoever is full; nil: that depends
+	up         limits   // the members that it could be answered with
+	ramps      []uint16 // from which prefixes on some do not have a member back, in order
+	outcomes   map[without]*outcome
+}
+
+// limits are a set of the members with a capacity, by number.
+type limits [maxLeaves / 64]uint64
+
+func (l *limits) add(limit int) { l[limit/64] |= 1 << (limit % 64) }
+
+func (l *limits) has(limit int) bool { return l[limit/64]>>(limit%64)&1 == 1 }
+
+// without says what some prefixes do without: members that are full, and those that are not back at so many of the ramps.
+type without struct {
+	full  limits
+	ramps int
+}
+
+// An outcome is what the members get of an amount of 1.
+type outcome struct{ gets []getting }
+
+type getting struct {
+	limit int
+	share float64
 }
 
 // spreader prepares predictions by a snapshot, and returns what the members keep by it; nil where the demand is not known.
@@ -90,6 +112,13 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, 
 	sp := &spreader{plan: p, above: make([][]int, len(p.Leaves))}
 	for _, amount := range demand {
 		sp.total += amount
+	}
+	for i := range p.limits {
+		c := p.limits[i].capacity
+		sp.capacities = append(sp.capacities, float64(c.Requests)+float64(c.Percent)/100*sp.total)
+		for _, leaf := range p.limits[i].leaves {
+			sp.above[leaf] = append(sp.above[leaf], i)
+		}
 	}
 	matched := 0.0
 	seen := make(map[uint64]bool)
@@ -112,13 +141,6 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, 
 	for i := range sp.wants {
 		sp.wants[i].amount *= sp.total / matched // clients of groups that are not known here are like the others
 	}
-	for i := range p.limits {
-		c := p.limits[i].capacity
-		sp.capacities = append(sp.capacities, float64(c.Requests)+float64(c.Percent)/100*sp.total)
-		for _, leaf := range p.limits[i].leaves {
-			sp.above[leaf] = append(sp.above[leaf], i)
-		}
-	}
 	return sp, kept
 }
 
@@ -129,13 +151,24 @@ func (sp *spreader) add(group *GroupPlan, standings []standing, amount float64) 
 		if rrtype == 0 {
 			continue
 		}
-		w := want{evaluation: evaluation{plan: sp.plan, group: group, standings: slices.Clone(standings), family: family}}
-		c := w.choose()
-		if len(c.Options) == 0 {
-			continue
+		w := want{
+			evaluation: evaluation{plan: sp.plan, group: group, standings: slices.Clone(standings), family: family}, outcomes: make(map[without]*outcome),
 		}
-		if c.Rung != RungUp && c.Rung != RungTooFew {
-			w.fixed = &c
+		c := w.choose()
+		switch {
+		case len(c.Options) == 0:
+			continue
+		case c.Rung != RungUp && c.Rung != RungTooFew:
+			w.fixed = sp.outcome(&c)
+		default:
+			w.ramps = w.steps()
+			for leaf := range sp.plan.reached(sp.plan.root, group) {
+				for _, limit := range sp.above[leaf] {
+					if w.counts(leaf) {
+						w.up.add(limit)
+					}
+				}
+			}
 		}
 		sp.wants = append(sp.wants, w)
 	}
@@ -144,65 +177,99 @@ func (sp *spreader) add(group *GroupPlan, standings []standing, amount float64) 
 	}
 }
 
+// outcome says what the members get by a choice.
+func (sp *spreader) outcome(c *Choice) *outcome {
+	shares := make([]float64, len(sp.plan.limits))
+	for i := range c.Options {
+		o := &c.Options[i]
+		each := float64(o.Weight) / float64(c.Total) / float64(max(len(o.Members), 1))
+		for _, leaf := range o.Members {
+			for _, limit := range sp.above[leaf] {
+				shares[limit] += each
+			}
+		}
+	}
+	var o outcome
+	for limit, share := range shares {
+		if share > 0 {
+			o.gets = append(o.gets, getting{limit, share})
+		}
+	}
+	return &o
+}
+
+// outcomeOf says what the members get of prefixes from one on; nil where nothing is left on the rung.
+func (sp *spreader) outcomeOf(w *want, prefix uint16, kept []uint16) *outcome {
+	var key without
+	for limit, k := range kept {
+		if k <= prefix && w.up.has(limit) {
+			key.full.add(limit)
+		}
+	}
+	for key.ramps < len(w.ramps) && w.ramps[key.ramps] <= prefix {
+		key.ramps++
+	}
+	o, known := w.outcomes[key]
+	if !known {
+		sp.plan.fill(w.standings, func(limit int) uint16 { return kept[limit] })
+		w.prefix = prefix
+		if c, ok := w.among(RungUp); ok {
+			o = sp.outcome(&c)
+		}
+		w.prefix = 0
+		w.outcomes[key] = o
+	}
+	return o
+}
+
 // A prediction is what comes of a spill, by limit.
 type prediction struct {
 	loads  []float64 // of prefixes for which there is room
 	excess []float64 // of those for which there is none, which are answered as if there were
 	over   float64   // the demand of these
-	stuck  []bool    // the member could take it, but for its capacity
+	stuck  limits    // these could take it, but for their capacity
 }
 
 func (p *prediction) all(limit int) float64 { return p.loads[limit] + p.excess[limit] }
 
 func (sp *spreader) predict(kept []uint16) *prediction {
-	n := len(kept)
-	p := &prediction{loads: make([]float64, n), excess: make([]float64, n), stuck: make([]bool, n)}
+	p := &prediction{loads: make([]float64, len(kept)), excess: make([]float64, len(kept))}
 	for i := range sp.wants {
 		w := &sp.wants[i]
 		if w.fixed != nil {
-			sp.give(p.loads, w.fixed, w.amount)
+			w.fixed.give(p.loads, w.amount)
 			continue
 		}
-		sp.plan.fill(w.standings, func(limit int) uint16 { return kept[limit] })
-		base, ok := w.among(RungUp)
-		if !ok {
-			continue
+		cuts := append(slices.Clone(w.ramps), FullRamp)
+		for limit, k := range kept {
+			if w.up.has(limit) {
+				cuts = append(cuts, k)
+			}
 		}
-		rest := uint16(FullRamp)
-		for part, choice := range w.parts(RungUp) {
-			if rest == FullRamp {
-				rest = part.from
-			}
-			width := w.amount * float64(part.to-part.from) / FullRamp
-			if choice != nil {
-				sp.give(p.loads, choice, width)
-				continue
-			}
-			p.over += width
-			sp.give(p.excess, &base, width)
-			w.roomy, w.prefix = true, 0
-			for leaf := range sp.plan.reached(sp.plan.root, w.group) {
-				for _, limit := range sp.above[leaf] {
-					p.stuck[limit] = p.stuck[limit] || w.counts(leaf)
+		slices.Sort(cuts)
+		from := uint16(0)
+		for _, to := range slices.Compact(cuts) {
+			o := sp.outcomeOf(w, from, kept)
+			if o == nil {
+				width := w.amount * float64(FullRamp-from) / FullRamp
+				p.over += width
+				sp.outcomeOf(w, 0, kept).give(p.excess, width)
+				for word := range p.stuck {
+					p.stuck[word] |= w.up[word]
 				}
+				break
 			}
-			w.roomy = false
+			o.give(p.loads, w.amount*float64(to-from)/FullRamp)
+			from = to
 		}
-		sp.give(p.loads, &base, w.amount*float64(rest)/FullRamp)
 	}
 	return p
 }
 
-// give has the members of a choice share an amount.
-func (sp *spreader) give(to []float64, c *Choice, amount float64) {
-	for i := range c.Options {
-		o := &c.Options[i]
-		each := amount * float64(o.Weight) / float64(c.Total) / float64(max(len(o.Members), 1))
-		for _, leaf := range o.Members {
-			for _, limit := range sp.above[leaf] {
-				to[limit] += each
-			}
-		}
+// give has the members share an amount.
+func (o *outcome) give(to []float64, amount float64) {
+	for _, g := range o.gets {
+		to[g.limit] += amount * g.share
 	}
 }
 
@@ -213,21 +280,24 @@ func (sp *spreader) step(now []uint16) []uint16 {
 	goal := make([]uint16, len(now))
 	for i := range now {
 		goal[i] = max(min(now[i], most[i]), min(least[i], most[i]))
-		if !up[i] {
+		if !up.has(i) {
 			goal[i] = now[i]
 		}
 	}
-	before := sp.predict(now)
-	next := slices.Clone(now)
-	for lambda := lambdas; lambda > 0; lambda-- {
-		for i := range next {
-			next[i] = uint16(int(now[i]) + (int(goal[i])-int(now[i]))*lambda/lambdas)
-		}
-		if sp.bearable(before, sp.predict(next)) {
-			break
+	next := goal
+	if before := sp.predict(now); !sp.bearable(before, sp.predict(goal)) {
+		next = now
+		for low, high := 0, wholeWay; high-low > 1; {
+			way := (low + high) / 2
+			if there := between(now, goal, way); sp.bearable(before, sp.predict(there)) {
+				low, next = way, there
+			} else {
+				high = way
+			}
 		}
 	}
 	if slices.Equal(next, now) { // the smallest step is taken in any case
+		next = slices.Clone(now)
 		for i := range next {
 			switch {
 			case goal[i] > now[i]:
@@ -240,6 +310,15 @@ func (sp *spreader) step(now []uint16) []uint16 {
 	return next
 }
 
+// between is so far on the way from what members keep to what they should keep.
+func between(now, goal []uint16, way int) []uint16 {
+	there := make([]uint16, len(now))
+	for i := range there {
+		there[i] = uint16(int(now[i]) + (int(goal[i])-int(now[i]))*way/wholeWay)
+	}
+	return there
+}
+
 // bearable reports whether nobody gets too much at once.
 func (sp *spreader) bearable(before, after *prediction) bool {
 	for i, capacity := range sp.capacities {
@@ -250,18 +329,12 @@ func (sp *spreader) bearable(before, after *prediction) bool {
 	return true
 }
 
-// up reports which members could take anything now.
-func (sp *spreader) up() []bool {
-	up := make([]bool, len(sp.capacities))
+// up returns the members that could take anything now.
+func (sp *spreader) up() (up limits) {
 	for i := range sp.wants {
-		w := &sp.wants[i]
-		w.roomy = true
-		for leaf := range sp.plan.reached(sp.plan.root, w.group) {
-			for _, limit := range sp.above[leaf] {
-				up[limit] = up[limit] || w.fixed == nil && w.counts(leaf)
-			}
+		for word := range up {
+			up[word] |= sp.wants[i].up[word]
 		}
-		w.roomy = false
 	}
 	return up
 }
@@ -280,14 +353,14 @@ func (sp *spreader) target(part float64) (kept []uint16) {
 			break
 		}
 		sum := 0.0
-		for i, stuck := range p.stuck {
-			if stuck {
+		for i := range room {
+			if p.stuck.has(i) {
 				sum += room[i]
 			}
 		}
 		more := 1 + max(p.over/sum, 0.005)
-		for i, stuck := range p.stuck {
-			if stuck {
+		for i := range room {
+			if p.stuck.has(i) {
 				room[i] *= more
 			}
 		}

@@ -157,6 +157,11 @@ func disagreement(s *zones.Snapshot, pool string, family int, client zones.Clien
 	prefix, _ := client.Prefix(0)
 	choice := answers.Groups[g].Families[family].Part(prefix)
 	o := oracle{plan: s.Plan, family: family, statuses: statuses, state: state, now: s.Published, perMille: int(prefix.PerMille())}
+	for _, k := range s.Spill.All() {
+		if k.Pool == pool {
+			o.spill = append(o.spill, k)
+		}
+	}
 	o.find(client, answers.Plan.Pool)
 	rung, shares := o.obvious(answers.Plan.Pool)
 	got := make(map[string]float64)

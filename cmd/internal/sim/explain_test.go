@@ -28,7 +28,7 @@ func TestExplainIsTheAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := zones.Inputs{Health: drawHealth(t, plan), Control: drawControl(t, world)}
+		in := zones.Inputs{Health: drawHealth(t, plan), Control: drawControl(t, world), Spill: drawSpill(t, world)}
 		snapshot := plan.Publish(nil, in, zones.Change{All: true}, epoch)
 		for range 20 {
 			q := drawQuestion(t)
@@ -122,6 +122,9 @@ func drawPool(t *rapid.T, name, earlier string) zones.Pool {
 		} else {
 			drawAddress(t, &m, 20*number+i)
 		}
+		if rapid.IntRange(0, 2).Draw(t, "capped") == 0 {
+			m.Capacity = zones.Capacity{Requests: 100}
+		}
 		if k := rapid.IntRange(0, 5).Draw(t, "control"); k < 4 {
 			m.Control = control.ControlID(fmt.Sprint("k", k))
 		}
@@ -165,6 +168,28 @@ func drawMatches(t *rapid.T, m *zones.Member, policy zones.Policy, first bool) {
 	if len(m.Countries)+len(m.Continents)+len(m.Prefixes) > 0 && rapid.IntRange(0, 3).Draw(t, "fence") == 0 {
 		m.Fence = &zones.Fence{Addresses: rapid.SampledFrom([][]netip.Addr{nil, {netip.MustParseAddr("192.0.2.97")}, {netip.MustParseAddr("2001:db8::97")}}).Draw(t, "fenced")}
 	}
+}
+
+// drawSpill draws how much the members with a capacity keep.
+func drawSpill(t *rapid.T, w *zones.World) *zones.Spill {
+	var kept []zones.Kept
+	var draw func(root string, pool *zones.Pool, path string)
+	draw = func(root string, pool *zones.Pool, path string) {
+		for _, m := range pool.Members {
+			if m.Capacity != (zones.Capacity{}) {
+				kept = append(kept, zones.Kept{Pool: root, Member: path + m.Name(), PerMille: rapid.SampledFrom([]uint16{1, 200, 500, 900, 1000}).Draw(t, "kept")})
+			}
+			for i := range w.Pools {
+				if w.Pools[i].Name == m.Pool {
+					draw(root, &w.Pools[i], path+m.Pool+"/")
+				}
+			}
+		}
+	}
+	for i := range w.Pools {
+		draw(w.Pools[i].Name, &w.Pools[i], "")
+	}
+	return zones.NewSpill(kept)
 }
 
 // drawHealth draws what three vantages say of every target, at some time after the start.

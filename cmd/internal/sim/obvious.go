@@ -24,12 +24,14 @@ type oracle struct {
 	statuses *health.View
 	state    *control.State
 	now      time.Time
-	perMille int // where the client's prefix stands
+	perMille int          // where the client's prefix stands
+	spill    []zones.Kept // of the pool that is answered from
 
 	limit   zones.Rung // of a member that counts
 	enough  bool       // pools need min_up
 	drained bool       // what is drained by hand counts among the down ones
-	ramps   bool       // what comes back is for some prefixes only
+	ramps   bool       // what comes back is for some prefixes only, and so is what is full
+	roomy   bool       // it does not matter who is full
 }
 
 func (o *oracle) pool(name string) *zones.Pool {
@@ -111,7 +113,7 @@ func (o *oracle) obvious(root *zones.Pool) (zones.Rung, map[string]float64) {
 func (o *oracle) shares(root *zones.Pool) map[string]float64 {
 	room := float64(max(root.Answers, 1))
 	shares := make(map[string]float64)
-	for _, rank := range o.ranks(root, true) {
+	for _, rank := range o.ranks(root, "", true) {
 		for room > 0 && len(rank) > 0 { // who is wanted in more than every answer is in every one
 			total, most := 0.0, ""
 			for name, weight := range rank {
@@ -135,8 +137,8 @@ func (o *oracle) shares(root *zones.Pool) map[string]float64 {
 	return shares
 }
 
-// ranks returns the endpoints of a pool that count, with their weights: each rank before those behind it.
-func (o *oracle) ranks(pool *zones.Pool, permitted bool) (ranks []map[string]float64) {
+// ranks returns the endpoints of a pool that count, with their weights: each rank before those behind it. The path leads to the pool.
+func (o *oracle) ranks(pool *zones.Pool, path string, permitted bool) (ranks []map[string]float64) {
 	type available struct {
 		order int
 		ranks []map[string]float64
@@ -152,13 +154,19 @@ func (o *oracle) ranks(pool *zones.Pool, permitted bool) (ranks []map[string]flo
 		have++
 		a := available{order: order[i], m: m}
 		permitted := permitted && m.Enabled && on(o.state, m.Control)
+		isUp := permitted && m.Endpoint != "" && o.counts(pool, m)
 		if m.Endpoint == "" {
-			a.ranks = o.ranks(o.pool(m.Pool), permitted)
-		} else if permitted && o.counts(pool, m) {
+			roomy := *o
+			roomy.roomy = true
+			isUp = len(roomy.ranks(o.pool(m.Pool), path+m.Pool+"/", permitted)) > 0
+			a.ranks = o.ranks(o.pool(m.Pool), path+m.Pool+"/", permitted)
+		} else if isUp {
 			a.ranks = []map[string]float64{{m.Endpoint: 1}}
 		}
-		if len(a.ranks) > 0 {
+		if isUp {
 			up++
+		}
+		if len(a.ranks) > 0 && !o.full(path+m.Name()) {
 			all = append(all, a)
 		}
 	}
@@ -197,6 +205,11 @@ func (o *oracle) ranks(pool *zones.Pool, permitted bool) (ranks []map[string]flo
 		}
 	}
 	return ranks
+}
+
+// full reports whether a member has no room for the client's prefix.
+func (o *oracle) full(member string) bool {
+	return !o.roomy && o.ramps && slices.ContainsFunc(o.spill, func(k zones.Kept) bool { return k.Member == member && o.perMille >= int(k.PerMille) })
 }
 
 // has reports whether a member could ever answer by the family.

@@ -18,7 +18,7 @@ func TestPublishIsObvious(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := zones.Inputs{Health: drawHealth(t, plan), Control: drawControl(t, world)}
+		in := zones.Inputs{Health: drawHealth(t, plan), Control: drawControl(t, world), Spill: drawSpill(t, world)}
 		snapshot := plan.Publish(nil, in, zones.Change{All: true}, epoch)
 		for _, pool := range world.Pools {
 			for _, client := range Clients() {

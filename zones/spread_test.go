@@ -1,0 +1,403 @@
+package zones
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"pgregory.net/rapid"
+)
+
+const capacityWorld = `
+regions: {us: {coordinates: [39, -77]}, eu: {coordinates: [53, -6]}, as: {coordinates: [19, 73]}}
+checks: {c: {type: tcp, port: 80}}
+pools:
+  near:
+    policy: latency
+    check: c
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}
+      - {endpoint: eu1, region: eu, address: 192.0.2.2, capacity: 1000}
+      - {endpoint: as1, region: as, address: 192.0.2.3, capacity: 500}
+  open:
+    policy: latency
+    check: c
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}
+      - {endpoint: eu1, region: eu, address: 192.0.2.2}
+  halves:
+    policy: weighted
+    check: c
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 30%}
+      - {endpoint: eu1, region: eu, address: 192.0.2.2, capacity: 90%}
+  pair:
+    policy: weighted
+    check: c
+    members:
+      - {endpoint: eu2, region: eu, address: 192.0.2.4}
+      - {endpoint: eu3, region: eu, address: 192.0.2.5, capacity: 300}
+  nested:
+    policy: latency
+    check: c
+    members:
+      - {pool: pair, region: eu, capacity: 800}
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}
+  wanting:
+    policy: failover
+    check: c
+    min_up: 2
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 50%}
+      - {endpoint: eu1, region: eu, address: 192.0.2.2}
+  fenced:
+    policy: geo
+    check: c
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, countries: [US], fence: true, fenced: nodata, capacity: 1000}
+      - {endpoint: eu1, region: eu, address: 192.0.2.2, default: true, capacity: 1000}
+`
+
+// TestSpillIsExplained: to who is answered with a full member, to who is not, and to who would not have been anyway.
+func TestSpillIsExplained(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{
+		"w.yaml": []byte(capacityWorld + "zones: {example.com: {file: z, steer: {www: {pool: near}}}}\n"),
+		"z":      []byte("@ SOA ns hostmaster 1 3600 900 604800 60\n@ NS ns\nns A 192.0.2.53\n"),
+	}))
+	explain := func(client netip.Prefix, kept uint16) (why string, perMille uint16) {
+		t.Helper()
+		in := Inputs{Health: statuses(plan, ""), Spill: NewSpill([]Kept{{"near", "eu1", kept}})}
+		s := plan.Publish(nil, in, Change{All: true}, time.Unix(0, 0))
+		e, err := s.Explain(Question{Name: "www.example.com.", Type: dns.TypeA, Client: Client{Source: netip.MustParseAddr("127.0.0.1"), Subnet: client}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Pool.Prefix != nil {
+			perMille = e.Pool.Prefix.PerMille
+		}
+		for _, m := range e.Pool.Members {
+			if m.Endpoint == "eu1" {
+				why = m.Why
+			}
+		}
+		return why, perMille
+	}
+	_, at := explain(german, 500)
+	for _, row := range []struct {
+		client netip.Prefix
+		kept   uint16
+		want   string
+	}{
+		{german, at, "is up (full: it has room for %d %% of the prefixes), but not for this prefix"},
+		{german, at + 1, "is up (full: it has room for %d %% of the prefixes): answered"},
+		{american, at, "is up (full: it has room for %d %% of the prefixes), but another is preferred"},
+	} {
+		if got, _ := explain(row.client, row.kept); got != fmt.Sprintf(row.want, (row.kept+5)/10) {
+			t.Errorf("%v, whose hash stands at %d, while eu1 keeps %d: eu1 %s, want %s", row.client, at, row.kept, got, row.want)
+		}
+	}
+}
+
+// wanted makes the demand of one pool of amounts by client.
+func wanted(t testing.TB, plan *Plan, pool string, amounts map[netip.Prefix]float64) Demand {
+	t.Helper()
+	p := plan.Pools[poolNumber(t, plan, pool)]
+	demand := make(map[uint64]float64)
+	for client, amount := range amounts {
+		g, _ := p.Group(Client{Source: netip.MustParseAddr("127.0.0.1"), Subnet: client})
+		demand[p.Groups[g].Key] += amount
+	}
+	return Demand{pool: demand}
+}
+
+// loadText writes what the members get, and how much they keep if it is not all.
+func loadText(loads []Load) string {
+	var words []string
+	for _, l := range loads {
+		word := fmt.Sprintf("%s %.0f/%.0f", l.Member, l.Load, l.Capacity)
+		if l.PerMille < FullRamp {
+			word += fmt.Sprintf(" keeps %d", l.PerMille)
+		}
+		words = append(words, word)
+	}
+	return strings.Join(words, ", ")
+}
+
+// after takes so many steps.
+func after(plan *Plan, s *Snapshot, d Demand, steps int) *Snapshot {
+	for range steps {
+		in := s.inputs()
+		spill := in.Spill
+		in.Spill = plan.Spread(s, d)
+		s = plan.Publish(s, in, Change{Pools: spill.Changed(in.Spill)}, s.Published)
+	}
+	return s
+}
+
+func TestSpread(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	type amounts = map[netip.Prefix]float64
+	for _, row := range []struct {
+		why, pool, health string
+		demand            amounts
+		want              string
+	}{
+		{"everyone has room", "near", "", amounts{american: 900, german: 1000, indian: 100}, "us1 900/1000, eu1 1000/1000, as1 100/500"},
+		{"what is too much comes to the next", "near", "", amounts{american: 900, german: 1200, indian: 100}, "us1 900/1000, eu1 1000/1000 keeps 833, as1 300/500"},
+		{"and what is too much for that to the one behind it", "near", "", amounts{american: 500, german: 1500, indian: 300}, "us1 802/1000, eu1 999/1000 keeps 666, as1 499/500 keeps 832"},
+		{"all are full, and are in proportion beyond their capacities", "near", "", amounts{american: 1000, german: 1500, indian: 250}, "us1 1100/1000, eu1 1101/1000 keeps 734, as1 549/500 keeps 943"},
+		{"a region is lost", "near", "us1=down", amounts{american: 500, german: 700, indian: 100}, "us1 0/1000, eu1 1000/1000 keeps 833, as1 300/500"},
+		{"one without a capacity takes everything", "open", "", amounts{american: 9000}, "us1 999/1000 keeps 111"},
+		{"nobody else is there", "near", "eu1=down as1=down", amounts{german: 5000}, "us1 5000/1000, eu1 0/1000, as1 0/500"},
+		{"shares: less than its weight says", "halves", "", amounts{american: 50, german: 50}, "us1 30/30 keeps 600, eu1 70/90"},
+		{"shares: of too few answers nothing follows", "halves", "", amounts{german: 0.9}, ""},
+		{"a pool in the pool, and an endpoint in that", "nested", "", amounts{german: 1000, american: 100}, "pair 800/800 keeps 800, pair/eu3 300/300 keeps 600, us1 300/1000"},
+		{"who is full is still up for min_up", "wanting", "", amounts{german: 100}, "us1 50/50 keeps 500"},
+		{"nobody else may serve the clients behind a fence, and others have room", "fenced", "", amounts{american: 1500, german: 900}, "us1 1500/1000, eu1 900/1000"},
+		{"nothing is known of the demand", "near", "", nil, ""},
+	} {
+		demand := wanted(t, plan, row.pool, row.demand)
+		s := plan.Publish(nil, Inputs{Health: statuses(plan, row.health)}, Change{All: true}, time.Unix(0, 0))
+		s = after(plan, s, demand, 60)
+		if got := loadText(s.Loads(demand)); got != row.want {
+			t.Errorf("%s: %s\nwant %s", row.why, got, row.want)
+		}
+	}
+}
+
+// TestSpreadOfUnknownGroups: clients of groups that this node does not have are like the others.
+func TestSpreadOfUnknownGroups(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	demand := wanted(t, plan, "near", map[netip.Prefix]float64{american: 600, german: 600})
+	demand["near"][12345] = 600
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	if got, want := loadText(s.Loads(demand)), "us1 900/1000, eu1 900/1000, as1 0/500"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := s.Loads(Demand{"near": {12345: 600}}); got != nil {
+		t.Errorf("nothing but an unknown group: %v, want nothing", got)
+	}
+}
+
+// TestSpillAnswers: the prefixes that a member keeps are answered with it, the others with the next one, and explanations say so.
+func TestSpillAnswers(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	for _, row := range []struct {
+		why, pool, health string
+		kept              []Kept
+		client            netip.Prefix
+		want              string
+	}{
+		{"nobody is full", "near", "", nil, german, "up: eu1"},
+		{"the next one", "near", "", []Kept{{"near", "eu1", 400}}, german, "up: eu1 | 400-1000 as1"},
+		{"clients of others are not touched", "near", "", []Kept{{"near", "eu1", 400}}, american, "up: us1"},
+		{"two that are full", "near", "", []Kept{{"near", "eu1", 400}, {"near", "as1", 700}}, german, "up: eu1 | 400-700 as1 | 700-1000 us1"},
+		{"for who is full for all, others are as if it had room", "near", "", []Kept{{"near", "eu1", 400}, {"near", "as1", 300}, {"near", "us1", 500}}, german, "up: eu1 | 400-500 us1"},
+		{"who is not up gets nobody", "near", "as1=down", []Kept{{"near", "eu1", 400}}, german, "up: eu1 | 400-1000 us1"},
+		{"with nobody up all count", "near", "all=down", []Kept{{"near", "eu1", 400}}, german, "open: eu1"},
+		{"of another pool", "open", "", []Kept{{"near", "eu1", 400}}, german, "up: eu1"},
+		{"a pool in the pool", "nested", "", []Kept{{"nested", "pair", 500}}, german, "up: eu2*1 eu3*1 | 500-1000 us1"},
+		{"an endpoint in a pool in the pool", "nested", "", []Kept{{"nested", "pair/eu3", 500}}, german, "up: eu2*1 eu3*1 | 500-1000 eu2"},
+		{"which is not the same as in that pool alone", "pair", "", []Kept{{"nested", "pair/eu3", 500}}, german, "up: eu2*1 eu3*1"},
+		{"who is full is up for min_up", "wanting", "", []Kept{{"wanting", "us1", 500}}, german, "up: us1 | 500-1000 eu1"},
+	} {
+		in := Inputs{Health: statuses(plan, row.health), Spill: NewSpill(row.kept)}
+		s := plan.Publish(nil, in, Change{All: true}, time.Unix(0, 0))
+		if got := answerOf(t, s, row.pool, row.client, IPv4); got != row.want {
+			t.Errorf("%s: %q, want %q", row.why, got, row.want)
+		}
+		in.Spill = nil
+		before := plan.Publish(nil, in, Change{All: true}, time.Unix(0, 0))
+		step := plan.Publish(before, s.inputs(), Change{Pools: before.Spill.Changed(s.Spill)}, time.Unix(0, 0))
+		if step.Digest != s.Digest {
+			t.Errorf("%s: digest %v after a change of the spill, %v anew", row.why, step.Digest, s.Digest)
+		}
+	}
+}
+
+// TestSpreadTimeline has a survivor take over what a dead region had, step by step, and give it back.
+func TestSpreadTimeline(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	demand := func(scale float64) Demand {
+		return wanted(t, plan, "near", map[netip.Prefix]float64{american: 500 * scale, german: 950 * scale, indian: 100 * scale})
+	}
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	step := func(why, health string, scale float64, want string) {
+		t.Helper()
+		in := s.inputs()
+		in.Health = statuses(plan, health)
+		in.Spill = plan.Spread(s, demand(scale))
+		s = plan.Publish(s, in, Change{All: true}, s.Published)
+		if got := loadText(s.Loads(demand(scale))); got != want {
+			t.Errorf("%s: %s\nwant %s", why, got, want)
+		}
+	}
+	step("eu1 is near its capacity", "", 1, "us1 500/1000, eu1 950/1000, as1 100/500")
+	step("its clients come to as1 at once, more than that can take", "eu1=down", 1, "us1 500/1000, eu1 0/1000, as1 1050/500")
+	step("us1 gets a tenth of its capacity", "eu1=down", 1, "us1 600/1000, eu1 0/1000, as1 950/500 keeps 905")
+	step("and a tenth again", "eu1=down", 1, "us1 700/1000, eu1 0/1000, as1 850/500 keeps 810")
+	for range 10 {
+		s = after(plan, s, demand(1), 1)
+	}
+	step("until both have too much in proportion", "eu1=down", 1, "us1 1033/1000, eu1 0/1000, as1 517/500 keeps 492")
+}
+
+// TestSpreadIsSteady: a demand that goes up and down a little moves nobody.
+func TestSpreadIsSteady(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	demand := func(scale float64) Demand {
+		return wanted(t, plan, "near", map[netip.Prefix]float64{american: 300 * scale, german: 1500 * scale, indian: 100 * scale})
+	}
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	s = after(plan, s, demand(1.04), 60)
+	before := s.Spill
+	for i := range 100 {
+		s = after(plan, s, demand(1+0.04*math.Sin(float64(i))), 1)
+		if changed := before.Changed(s.Spill); changed != nil {
+			t.Fatalf("step %d: %v, before %v", i, s.Spill.All(), before.All())
+		}
+	}
+	s = after(plan, s, demand(0.5), 60)
+	if s.Spill != nil {
+		t.Errorf("there is room again, and the spill is %v, want none", s.Spill.All())
+	}
+}
+
+// TestSpreadKeepsItsPromises draws pools, demands and what is up.
+func TestSpreadKeepsItsPromises(t *testing.T) {
+	clients := []netip.Prefix{american, german, indian, nobody}
+	rapid.Check(t, func(t *rapid.T) {
+		var text strings.Builder
+		text.WriteString("regions: {us: {coordinates: [39, -77]}, eu: {coordinates: [53, -6]}, as: {coordinates: [19, 73]}}\nchecks: {c: {type: tcp, port: 80}}\npools:\n")
+		policy := rapid.SampledFrom([]string{"latency", "weighted", "failover", "multivalue"}).Draw(t, "policy")
+		fmt.Fprintf(&text, "  p:\n    policy: %s\n    check: c\n    answers: %d\n", policy, rapid.IntRange(1, 3).Draw(t, "answers"))
+		if policy == "weighted" && rapid.Bool().Draw(t, "sticky") {
+			text.WriteString("    sticky: prefix\n")
+		}
+		text.WriteString("    members:\n")
+		members := rapid.IntRange(1, 6).Draw(t, "members")
+		var down []string
+		for i := range members {
+			capacity := ""
+			if rapid.IntRange(0, 4).Draw(t, "capped") > 0 {
+				capacity = fmt.Sprintf(", capacity: %d", rapid.IntRange(10, 1000).Draw(t, "capacity"))
+			}
+			fmt.Fprintf(&text, "      - {endpoint: m%d, region: %s, address: 192.0.2.%d%s}\n", i, rapid.SampledFrom([]string{"us", "eu", "as"}).Draw(t, "region"), i+1, capacity)
+			if rapid.IntRange(0, 4).Draw(t, "down") == 0 {
+				down = append(down, fmt.Sprintf("m%d=down", i))
+			}
+		}
+		world, err := Parse(map[string][]byte{"w.yaml": []byte(text.String())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := world.Compile(testTable(nopTB{}), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		amounts := make(map[netip.Prefix]float64)
+		total := 0.0
+		for _, c := range clients {
+			amounts[c] = float64(rapid.IntRange(0, 800).Draw(t, "demand"))
+			total += amounts[c]
+		}
+		demand := wanted(nopTB{}, plan, "p", amounts)
+		s := plan.Publish(nil, Inputs{Health: statuses(plan, strings.Join(down, " "))}, Change{All: true}, time.Unix(0, 0))
+		before := s.Loads(demand)
+		for i := range 40 {
+			s = after(plan, s, demand, 1)
+			loads := s.Loads(demand)
+			for j, l := range loads {
+				// A thousandth of the prefixes may move in any case.
+				if more := l.Load - before[j].Load; more > mostMore*l.Capacity+total/FullRamp+1e-6 && total > 0 {
+					t.Fatalf("%s\nstep %d brings %s %.1f of %.0f more:\n%s\n%s", text.String(), i, l.Member, more, l.Capacity, loadText(before), loadText(loads))
+				}
+			}
+			before = loads
+		}
+		for _, l := range before {
+			if counted := counted(s, demand, l.Member); math.Abs(counted-l.Load) > 1e-6*max(total, 1) {
+				t.Fatalf("%s\n%s gets %.3f by its answers, predicted are %.3f", text.String(), l.Member, counted, l.Load)
+			}
+		}
+		if policy == "latency" && len(down) < members {
+			promised(t, s, demand, text.String())
+		}
+	})
+}
+
+// promised checks what an end state of a pool whose members all may serve everybody has to be like: nobody is beyond its capacity while
+// another has room.
+func promised(t *rapid.T, s *Snapshot, demand Demand, world string) {
+	over, room := "", ""
+	total := 0.0
+	for _, amount := range demand["p"] {
+		total += amount
+	}
+	p := s.Plan.Pools[0]
+	standings, _ := p.standings(nil, s.inputs(), &p.Groups[0], s.Published)
+	for i := range p.Leaves {
+		if standings[i].rung[IPv4] == RungUp && p.Leaves[i].Capacity == (Capacity{}) {
+			room = p.Leaves[i].Endpoint
+		}
+	}
+	for _, l := range s.Loads(demand) {
+		up := slicesIndexLeaf(p, l.Member)
+		if standings[up].rung[IPv4] != RungUp {
+			continue
+		}
+		if l.Load > l.Capacity+0.02*total {
+			over = l.Member
+		}
+		if l.Load < 0.85*l.Capacity-0.02*total {
+			room = l.Member
+		}
+	}
+	if over != "" && room != "" {
+		t.Fatalf("%s\n%s is beyond its capacity while %s has room:\n%s", world, over, room, loadText(s.Loads(demand)))
+	}
+}
+
+func slicesIndexLeaf(p *PoolPlan, endpoint string) int {
+	for i := range p.Leaves {
+		if p.Leaves[i].Endpoint == endpoint {
+			return i
+		}
+	}
+	return -1
+}
+
+// counted is what a member gets by the answers of a snapshot, prefix for prefix.
+func counted(s *Snapshot, demand Demand, member string) (load float64) {
+	p := s.Pools[0]
+	for g := range p.Groups {
+		amount := demand["p"][p.Plan.Groups[g].Key]
+		for at := range FullRamp {
+			c := &p.Groups[g].Families[IPv4]
+			for _, o := range c.Others {
+				if int(o.From) <= at && at < int(o.To) {
+					c = &o.Choice
+					break
+				}
+			}
+			for _, o := range c.Options {
+				for _, leaf := range o.Members {
+					if p.Plan.Leaves[leaf].Endpoint == member {
+						load += amount / FullRamp * float64(o.Weight) / float64(c.Total) / float64(len(o.Members))
+					}
+				}
+			}
+		}
+	}
+	return load
+}
+
+// nopTB stands in where a helper wants a test to fail: it panics.
+type nopTB struct{ testing.TB }
+
+func (nopTB) Helper()           {}
+func (nopTB) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
