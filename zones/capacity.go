@@ -88,8 +88,8 @@ func (s *Spill) All() (all []Kept) {
 	return all
 }
 
-// kept returns how many per mille of the prefixes a member keeps.
-func (s *Spill) kept(pool, member string) uint16 {
+// PerMille returns how much of the prefixes a member keeps.
+func (s *Spill) PerMille(pool, member string) uint16 {
 	if s == nil {
 		return FullRamp
 	}
@@ -107,7 +107,7 @@ func (s *Spill) Changed(o *Spill) (pools []string) {
 		return nil
 	}
 	for _, k := range append(s.All(), o.All()...) {
-		if s.kept(k.Pool, k.Member) != o.kept(k.Pool, k.Member) && !slices.Contains(pools, k.Pool) {
+		if s.PerMille(k.Pool, k.Member) != o.PerMille(k.Pool, k.Member) && !slices.Contains(pools, k.Pool) {
 			pools = append(pools, k.Pool)
 		}
 	}

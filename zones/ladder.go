@@ -32,7 +32,7 @@ func (p *PoolPlan) standings(dst []standing, in Inputs, g *GroupPlan, now time.T
 		dst[number], end = p.Leaves[number].standing(in, region, now)
 		until = earlier(until, end)
 	})
-	p.fill(dst, func(limit int) uint16 { return in.Spill.kept(p.Pool.Name, p.limits[limit].member) })
+	p.fill(dst, func(limit int) uint16 { return in.Spill.PerMille(p.Pool.Name, p.limits[limit].member) })
 	return dst, until
 }
 

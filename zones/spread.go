@@ -107,7 +107,7 @@ type getting struct {
 func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, []uint16) {
 	kept := make([]uint16, len(p.limits))
 	for i := range kept {
-		kept[i] = s.Spill.kept(p.Pool.Name, p.limits[i].member)
+		kept[i] = s.Spill.PerMille(p.Pool.Name, p.limits[i].member)
 	}
 	sp := &spreader{plan: p, above: make([][]int, len(p.Leaves))}
 	for _, amount := range demand {

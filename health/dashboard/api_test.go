@@ -331,6 +331,7 @@ func TestReference(t *testing.T) {
 // The page reads these by name; a field that is renamed must be renamed in page/*.js.
 func TestShapes(t *testing.T) {
 	f := newFake(t)
+	f.spill = zones.NewSpill([]zones.Kept{{Pool: "canary", Member: "use1", PerMille: 620}})
 	s := start(t, f, loopback(t))
 	for _, body := range []string{`{"set": {"euw1": "force_down"}, "for_seconds": 7200, "reason": "disk replaced", "actor": "mia"}`,
 		`{"set": {"aps1": "drain"}, "reason": "full", "actor": "mia"}`} {

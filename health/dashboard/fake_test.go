@@ -36,6 +36,7 @@ type fake struct {
 	changed  chan struct{}
 
 	noQuorum bool
+	spill    *zones.Spill
 	skew     bool // ap1 says another digest and an older index
 	last     map[health.CheckID]health.Status
 }
@@ -169,7 +170,7 @@ func (f *fake) advance() {
 	if !same {
 		f.health = health.NewView(statuses)
 	}
-	f.snapshot = f.plan.Publish(f.snapshot, zones.Inputs{Health: f.health, Control: f.control}, zones.Change{All: true}, now)
+	f.snapshot = f.plan.Publish(f.snapshot, zones.Inputs{Health: f.health, Control: f.control, Spill: f.spill}, zones.Change{All: true}, now)
 	f.node.Peers = append([]Peer{}, f.node.Peers...)
 	for i := range f.node.Peers {
 		if p := &f.node.Peers[i]; p.Alive {

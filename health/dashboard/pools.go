@@ -39,6 +39,9 @@ type memberView struct {
 	Checks  []memberStatus    `json:"checks"` // what is measured; none: always up
 	Manual  manualView        `json:"manual"` // what the endpoint is set to by hand
 	Latched bool              `json:"latched,omitempty"`
+
+	Capacity string `json:"capacity,omitempty"` // as in the world; none: no limit
+	Kept     int    `json:"kept,omitempty"`     // per mille of the prefixes that it has room for; none: all
 }
 
 type memberStatus struct {
@@ -97,7 +100,11 @@ func (c scene) pools() poolList {
 		v := poolView{Pool: p.Name, Policy: p.Policy, View: p.View, TTL: p.TTL.Seconds(), WhenAllDown: p.WhenAllDown,
 			Names: append([]string{}, names[p.Name]...), Rung: answers.Worst(), Answers: fold(answers)}
 		for i := range p.Members {
-			v.Members = append(v.Members, c.member(p, &p.Members[i]))
+			member := c.member(p, &p.Members[i])
+			if kept := c.snapshot.Spill.PerMille(p.Name, member.Member); kept < zones.FullRamp {
+				member.Kept = int(kept)
+			}
+			v.Members = append(v.Members, member)
 		}
 		list.Pools = append(list.Pools, v)
 	}
@@ -107,6 +114,9 @@ func (c scene) pools() poolList {
 func (c scene) member(p *zones.Pool, m *zones.Member) memberView {
 	v := memberView{Member: m.Name(), Pool: m.Endpoint == "", Region: m.Region, Weight: m.Weight, Enabled: m.Enabled, Control: m.Control,
 		On: c.on(m.Control), Address: []string{}, Checks: c.measured(p, m), Manual: c.manual(m.Endpoint), Latched: c.control.Latched(p.Name, m.Endpoint)}
+	if m.Capacity != (zones.Capacity{}) {
+		v.Capacity = m.Capacity.String()
+	}
 	for _, address := range m.Address {
 		if address.IsValid() {
 			v.Address = append(v.Address, address.String())

@@ -128,7 +128,7 @@ export function pools({ pools }) {
     h("h3", {}, pool.pool, " ", h("small", {}, `${pool.policy}, TTL ${pool.ttl_seconds} s`),
       h("span", { class: `rung ${rungLevel(pool.rung)}` }, pool.rung === "up" ? "answers what is up" : `rung: ${pool.rung}`)),
     pool.names.length > 0 && h("p", { class: "names quiet" }, pool.names.join("  ")),
-    h("ul", { class: "members" }, pool.members.map(poolMember)),
+    h("ul", { class: "members" }, pool.members.map((m) => poolMember(m, pools))),
     h("ul", { class: "answers" }, pool.answers.map((a) => answer(a, pool))))));
 }
 
@@ -137,12 +137,15 @@ function rungLevel(rung) {
   return ["open", "last resort", "nodata"].includes(rung) ? "critical" : "warning";
 }
 
-function poolMember(m) {
-  const worst = ["down", "unknown", "drain"].find((s) => m.checks.some((c) => c.state === s)) ?? "up";
-  const state = m.checks.length === 0 ? "no check" : worst + (m.checks.some((c) => c.held) ? ", held" : "");
+function poolMember(m, pools) {
+  const rung = m.pool ? pools.find((p) => p.pool === m.member)?.rung : "up";
+  const worst = ["down", "unknown", "drain"].find((s) => m.checks.some((c) => c.state === s)) ?? (rung === "up" ? "up" : "down");
+  const measured = m.checks.length === 0 ? "no check" : worst + (m.checks.some((c) => c.held) ? ", held" : "");
+  const state = m.pool ? `pool${rung === "up" ? "" : `, rung: ${rung}`}` : measured;
   const shut = !m.on || !m.enabled || m.latched || m.manual.state === "force_down";
   return h("li", { class: `${worst}${shut ? " shut" : ""}`, "data-member": m.member }, badge(worst, m.member),
-    h("small", {}, [state, !m.enabled && "not enabled", !m.on && "control off", m.latched && "waits to be resumed"].filter(Boolean).join(", ")),
+    h("small", {}, [state, !m.enabled && "not enabled", !m.on && "control off", m.latched && "waits to be resumed",
+      m.kept && `full: has room for ${Math.round(m.kept / 10)} % of the prefixes`].filter(Boolean).join(", ")),
     m.manual.state !== "auto" && handSet(m.manual));
 }
 
@@ -153,10 +156,11 @@ function handSet(manual) {
 
 function answer(a, pool) {
   const who = a.clients.join(", ") + (a.groups > a.clients.length ? ` and ${a.groups - a.clients.length} more` : "");
-  const what = a.members.map((m) => (m.member === "last_resort" ? "the last resort" : a.members.length > 1 ? `${m.member} ${Math.round(100 * m.share)} %` : m.member)).join(", ");
+  const shares = (members) => members.map((m) => (m.member === "last_resort" ? "the last resort" : members.length > 1 ? `${m.member} ${Math.round(100 * m.share)} %` : m.member)).join(", ");
   const families = new Set(pool.answers.flatMap((other) => other.families)).size;
   return h("li", {}, h("span", { class: "who" }, who, a.families.length < families && h("small", {}, ` ${a.families.join(", ")}`)), h("span", { "aria-hidden": "true" }, " → "),
-    h("b", {}, what || "nothing"), a.rung !== "up" && h("span", { class: `rung ${rungLevel(a.rung)}` }, `rung: ${a.rung}`));
+    h("b", {}, shares(a.members) || "nothing"), a.rung !== "up" && h("span", { class: `rung ${rungLevel(a.rung)}` }, `rung: ${a.rung}`),
+    (a.others ?? []).map((o) => h("small", { class: "other" }, `${o.per_mille / 10} % of the prefixes → `, h("b", {}, shares(o.members)), ` (${o.why})`)));
 }
 
 export function nodes(status) {
