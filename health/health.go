@@ -209,6 +209,7 @@ const (
 	EventStatus    EventKind = "status"    // the quorum changed a check's status
 	EventHeld      EventKind = "held"      // a status is held for want of fresh vantages, or no longer
 	EventRung      EventKind = "rung"      // a pool answers from another rung of its ladder
+	EventSpill     EventKind = "spill"     // a member of a pool is full, or has room again
 	EventControl   EventKind = "control"   // a routing control changed
 	EventEndpoint  EventKind = "endpoint"  // a person set an endpoint by hand, or that expired
 	EventLatch     EventKind = "latch"     // a member of a pool waits to be resumed by a person, or was resumed

@@ -21,9 +21,10 @@ const (
 	KindPull
 	KindSamples
 	KindServing
+	KindDemand
 )
 
-var kindNames = [...]string{"", "heartbeat", "verdicts", "pull", "samples", "serving"}
+var kindNames = [...]string{"", "heartbeat", "verdicts", "pull", "samples", "serving", "demand"}
 
 func (k MessageKind) String() string {
 	if int(k) < len(kindNames) {

@@ -127,7 +127,7 @@ func (n *Node) publish() {
 		return
 	}
 	before := n.snapshot
-	n.snapshot = n.plan.Publish(before, zones.Inputs{Health: n.table.View(), Control: n.control}, n.change, n.now)
+	n.snapshot = n.plan.Publish(before, zones.Inputs{Health: n.table.View(), Control: n.control, Spill: n.ledger.Spill()}, n.change, n.now)
 	n.noteRungs(before)
 	n.change, n.stale, n.urgent, n.lastPublish = zones.Change{}, false, false, n.now
 	n.out.Snapshot, n.viewChanged = n.snapshot, true

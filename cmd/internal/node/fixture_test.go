@@ -13,6 +13,7 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
 )
 
 var testEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -45,7 +46,12 @@ const testZone = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 300\n@ NS ns
 
 func testPlan(t *testing.T) *zones.Plan {
 	t.Helper()
-	world, err := zones.Parse(map[string][]byte{"world.yaml": []byte(testWorld), "zone": []byte(testZone)})
+	return planOf(t, testWorld)
+}
+
+func planOf(t *testing.T, text string) *zones.Plan {
+	t.Helper()
+	world, err := zones.Parse(map[string][]byte{"world.yaml": []byte(text), "zone": []byte(testZone)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,6 +75,8 @@ type driver struct {
 	disk map[string]Record
 	out  Ready // of the last step
 	seen []health.Event
+
+	counts func() []demand.Count // what came in the epoch that ended; nil: nobody says
 }
 
 // testKey is a node's key; its signature is made of it and of the message's bytes.
@@ -152,6 +160,10 @@ func (d *driver) pass(by time.Duration) (sent []health.Message) {
 		d.now = d.out.Wake
 		d.Tick(d.now)
 		sent = append(sent, d.step().Messages...)
+		if d.out.Count && d.counts != nil {
+			d.Counted(d.counts(), d.now)
+			sent = append(sent, d.step().Messages...)
+		}
 	}
 	d.now = end
 	return sent

@@ -31,6 +31,8 @@ type member struct {
 	served       map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
 	reportedIn   uint64                      // incarnation and time of its last report of round-trip times
 	reported     uint64
+	demandIn     uint64 // incarnation and number of its last report of demand
+	demand       uint64
 }
 
 // Members tells the node who is in the mesh now, itself included.
@@ -218,7 +220,7 @@ func (n *Node) show() {
 	n.viewChanged, n.lastView = false, n.now
 	v := &View{
 		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
-		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock, Forgotten: n.digest.Dropped() + n.model.Dropped(),
+		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock, Forgotten: n.digest.Dropped() + n.model.Dropped(), Loads: n.loads,
 	}
 	if n.snapshot != nil {
 		v.Snapshot = n.snapshot.Digest

@@ -18,6 +18,7 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
 )
 
 // Periods of what a node does unasked.
@@ -68,6 +69,7 @@ type Ready struct {
 	View     *View
 	PushPull [][]byte    // what to hand to peers that ask for everything
 	Orders   *rtt.Orders // the world is to be compiled again by these
+	Count    bool        // an epoch of the demand has ended: what came in it is to be handed to Counted
 	Events   []health.Event
 	Wake     time.Time // when to tick at the latest
 }
@@ -85,6 +87,7 @@ type View struct {
 	Clock     Clock
 	Dropped   map[string]uint64 // messages refused, by reason
 	Forgotten uint64            // counts of round-trip times that there was no room for
+	Loads     []zones.Load      // what members with a capacity get, as the last two minutes' demand predicts
 }
 
 // A Peer is what a node knows of another one.
@@ -121,6 +124,12 @@ type Node struct {
 	model  *rtt.Model
 	digest *rtt.Digest // of this node's gateway
 
+	ledger  *demand.Ledger
+	counted uint64 // epoch in which the host was last asked to count
+	told    uint64 // messages about the demand
+	loads   []zones.Load
+	loaded  uint64 // epoch of which they are
+
 	serves   []health.ServedKeys
 	servings uint64 // messages about them
 	clock    Clock
@@ -150,7 +159,7 @@ func New(cfg Config, saved []Record, now time.Time) *Node {
 		cfg: cfg, started: now, now: now, table: health.NewTable(cfg.Region, now),
 		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool),
 		relay: make(map[health.NodeID]*relay), model: rtt.New(), digest: rtt.NewDigest(rtt.MaxDigest),
-		dropped: make(map[string]uint64), viewChanged: true, clock: Clock{Fit: true},
+		ledger: demand.NewLedger(string(cfg.Name), now), dropped: make(map[string]uint64), viewChanged: true, clock: Clock{Fit: true},
 		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextServing: now, nextSave: now.Add(saveEvery),
 		nextSamples: now.Add(saveSamplesEvery),
 	}
@@ -192,6 +201,7 @@ func (n *Node) Ready() Ready {
 	n.noteStatuses(before, changed)
 	n.reportSamples()
 	n.learn()
+	n.spread()
 	n.expire()
 	n.publish()
 	n.show()
@@ -214,6 +224,9 @@ func (n *Node) wake() time.Time {
 		if end := n.snapshot.Expires(); !end.IsZero() && end.Before(at) {
 			at = end
 		}
+	}
+	if next := demand.Next(n.now); n.capped() && next.Before(at) {
+		at = next
 	}
 	if due := n.lastPublish.Add(publishEvery); n.stale && n.plan != nil && due.Before(at) {
 		at = due

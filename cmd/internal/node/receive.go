@@ -66,6 +66,8 @@ func (n *Node) Receive(message []byte, now time.Time) {
 		err = n.samples(origin, body)
 	case health.KindServing:
 		err = n.serving(origin, body)
+	case health.KindDemand:
+		err = n.demand(origin, body)
 	default:
 		err = fmt.Errorf("%w: %v", health.ErrMessage, kind)
 	}

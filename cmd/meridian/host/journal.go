@@ -49,6 +49,7 @@ var eventLines = map[health.EventKind]struct {
 	health.EventStatus:    {slog.LevelWarn, "check changed", "check"},
 	health.EventHeld:      {slog.LevelWarn, "check held or no longer held", "check"},
 	health.EventRung:      {slog.LevelWarn, "pool changed its rung", "pool"},
+	health.EventSpill:     {slog.LevelWarn, "member full, or no longer", "member"},
 	health.EventControl:   {slog.LevelWarn, "control switched", "control"},
 	health.EventEndpoint:  {slog.LevelWarn, "endpoint set by hand", "endpoint"},
 	health.EventLatch:     {slog.LevelWarn, "member latched or resumed", "pool"},

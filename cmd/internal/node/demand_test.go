@@ -1,0 +1,121 @@
+package node
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
+)
+
+// cappedMesh are three nodes whose clients, all of them German, are too many for eu1, and that see every endpoint up.
+func cappedMesh(t *testing.T, requests *uint64) []*driver {
+	t.Helper()
+	plan := planOf(t, strings.ReplaceAll(testWorld, "control: eu}", "control: eu, capacity: 40}"))
+	g, _ := plan.Pools[0].Group(zones.Client{Source: netip.MustParseAddr("5.1.2.3")})
+	key := plan.Pools[0].Groups[g].Key
+	var all []*driver
+	for _, name := range []health.NodeID{"eu1", "in1", "us1"} {
+		d := start(t, name, testEpoch)
+		d.meet("eu1", "in1", "us1")
+		d.Compiled(plan, testEpoch)
+		d.step()
+		d.counts = func() []demand.Count { return []demand.Count{{Pool: "api", Group: key, Requests: *requests}} }
+		all = append(all, d)
+	}
+	run(2*time.Second, all...)
+	for _, d := range all {
+		d.observe(health.ReasonOK)
+	}
+	return all
+}
+
+func keptBy(d *driver) uint16 { return d.snapshot.Spill.PerMille("api", "eu1") }
+
+// TestDemand: what all gateways count makes a member full, all agree, and the next one decides when who decided is gone.
+func TestDemand(t *testing.T) {
+	requests := uint64(1000)
+	all := cappedMesh(t, &requests)
+	observed := func(by time.Duration) {
+		for range int(by / (5 * time.Second)) {
+			run(5*time.Second, all...)
+			for _, d := range all {
+				d.observe(health.ReasonOK)
+			}
+		}
+	}
+	observed(2 * time.Minute)
+	for _, d := range all {
+		if got := keptBy(d); got != zones.FullRamp {
+			t.Errorf("%s: before a window has been heard eu1 keeps %d", d.cfg.Name, got)
+		}
+	}
+	observed(time.Minute + demand.ForceAfter)
+	first := keptBy(all[0])
+	if first == zones.FullRamp {
+		t.Fatal("eu1 is full, and keeps everything")
+	}
+	observed(8 * time.Minute)
+	for _, d := range all {
+		if got := keptBy(d); got != 400 {
+			t.Errorf("%s: eu1 keeps %d, want 400", d.cfg.Name, got)
+		}
+		if d.snapshot.Digest != all[0].snapshot.Digest {
+			t.Errorf("%s answers otherwise than %s", d.cfg.Name, all[0].cfg.Name)
+		}
+		if n := d.happened(health.EventSpill); n != 1 {
+			t.Errorf("%s: %d events of a spill, want one, when it began", d.cfg.Name, n)
+		}
+		if l := d.loads; len(l) != 1 || l[0].Load < 39 || l[0].Load > 41 || l[0].Capacity != 40 {
+			t.Errorf("%s shows the loads %+v, want 40 of 40 requests a second", d.cfg.Name, l)
+		}
+	}
+	all = all[1:]
+	requests = 10
+	observed(10 * time.Minute)
+	for _, d := range all {
+		if got := keptBy(d); got != zones.FullRamp {
+			t.Errorf("%s: without eu1, and with few requests: eu1 keeps %d, want all", d.cfg.Name, got)
+		}
+		if n := d.happened(health.EventSpill); n != 2 {
+			t.Errorf("%s: %d events of a spill, want two, when it began and when it ended", d.cfg.Name, n)
+		}
+	}
+}
+
+func TestDemandOfOthersIsRefused(t *testing.T) {
+	requests := uint64(1000)
+	all := cappedMesh(t, &requests)
+	in := all[1]
+	seal := func(origin health.NodeID, sequence uint64, r demand.Report) health.Message {
+		return health.Message{Bytes: health.Seal(health.KindDemand, origin, r.Append(appendUint64(nil, 1<<50, sequence)), testConfig(origin).Sign)}
+	}
+	epoch := in.ledger.Epoch()
+	in.members["us1"].Roles = health.RoleProbe
+	in.get(seal("us1", 1, demand.Report{Epoch: epoch}))
+	in.members["us1"].Roles = health.RoleGateway
+	in.get(seal("us1", 1, demand.Report{Epoch: epoch, Decision: true}))
+	in.get(seal("us1", 1, demand.Report{Epoch: epoch, Ready: true}))
+	in.get(health.Message{Bytes: health.Seal(health.KindDemand, "us1", make([]byte, 15), testConfig("us1").Sign)})
+	in.get(health.Message{Bytes: health.Seal(health.KindDemand, "us1", append(appendUint64(nil, 1<<50, 1), 0xff), testConfig("us1").Sign)})
+	if in.dropped["demand"] != 5 {
+		t.Errorf("refused %v, want 5 reports of demand", in.dropped)
+	}
+	in.get(seal("us1", 1, demand.Report{Epoch: epoch + 1, Counts: []demand.Count{{Pool: "api", Group: 7, Requests: 120}}}))
+	in.get(seal("us1", 1, demand.Report{Epoch: epoch - 1, Counts: []demand.Count{{Pool: "api", Group: 7, Requests: 120}}}))
+	if got := in.ledger.Demand(in.plan.Capped())["api"][7]; got != 1 {
+		t.Errorf("%v a second are wanted, want 1: the second is a replay", got)
+	}
+}
+
+// TestNobodyTalksOfDemandWithoutCapacities: no messages, no waking.
+func TestNobodyTalksOfDemandWithoutCapacities(t *testing.T) {
+	eu, _, _ := mesh(t)
+	eu.counts = func() []demand.Count { t.Error("asked to count"); return nil }
+	if sent := kinds(eu.pass(5*time.Minute), health.KindDemand); len(sent) > 0 {
+		t.Errorf("%d messages about demand", len(sent))
+	}
+}
