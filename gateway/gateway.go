@@ -46,12 +46,13 @@ const pseudonym = "meridian-"
 
 // Config says where a gateway stands. The zero value of a field that is not required is its default.
 type Config struct {
-	Name       string                // of the node, letters, digits, . _ -; required
-	Region     geo.RegionID          // required
-	Listeners  []net.Listener        // bound; at least one; the gateway closes them
-	Order      func() []geo.RegionID // regions, nearest first; nil: by id
-	Samples    func([]Sample)        // takes the round-trip times of each 10 s, ordered by prefix; nil: none are taken
-	Trusted    []netip.Prefix        // peers whose forwarded fields and request ids count; nil: none
+	Name       string                               // of the node, letters, digits, . _ -; required
+	Region     geo.RegionID                         // required
+	Listeners  []net.Listener                       // bound; at least one; the gateway closes them
+	Order      func() []geo.RegionID                // regions, nearest first; nil: by id
+	Samples    func([]Sample)                       // takes the round-trip times of each 10 s, ordered by prefix; nil: none are taken
+	Request    func(host string, client netip.Addr) // told of every request that no other gateway was told of, by many goroutines at once; nil: nobody
+	Trusted    []netip.Prefix                       // peers whose forwarded fields and request ids count; nil: none
 	Limits     Limits
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none

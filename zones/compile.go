@@ -286,8 +286,10 @@ func (p *Plan) add(pool *PoolPlan) {
 		p.byEndpoint[leaf.Endpoint] = append(p.byEndpoint[leaf.Endpoint], pool.Number)
 	}
 	p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: "last_resort"})
-	for g := range pool.Groups {
-		p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Group: geo.GroupID(g)})
+	if len(pool.limits) > 0 {
+		for g := range pool.Groups {
+			p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Group: pool.Groups[g].Key})
+		}
 	}
 	p.Pools = append(p.Pools, pool)
 }

@@ -145,8 +145,11 @@ type Tier struct {
 // TTL returns the TTL of the pool's answers in seconds: the least of those around any endpoint.
 func (p *PoolPlan) TTL() uint32 { return p.ttl }
 
-// GroupCounter returns the number of the counter of a group's clients.
+// GroupCounter returns the number of the counter of a group's clients; -1 where nobody counts them.
 func (p *PoolPlan) GroupCounter(g geo.GroupID) int {
+	if len(p.limits) == 0 {
+		return -1
+	}
 	return p.counter + len(p.Leaves) + 1 + int(g)
 }
 

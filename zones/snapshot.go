@@ -146,12 +146,13 @@ func (r Rung) String() string { return rungNames[r] }
 // MarshalText makes a rung its name in JSON.
 func (r Rung) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-// A Counter names one of the numbers that a nameserver counts: the answers with a member, or those to a group of clients.
+// A Counter names one of the numbers that a nameserver counts: the answers with a member, or in a pool with capacities those to a group of
+// clients.
 type Counter struct {
 	Pool   string
 	Member string // endpoint, or "last_resort"; empty for a group's counter
 	Region geo.RegionID
-	Group  geo.GroupID
+	Group  uint64 // key of the group
 }
 
 // Worst returns the lowest rung that clients of any group are answered from, among the families that its members have.

@@ -195,6 +195,9 @@ func (c *counters) countIn(b *burst, s *zones.Snapshot, o *wire.Outcome, receive
 			t = c.ledger.turn(c, s.Plan)
 		}
 		t.counts[o.Counter].Add(1)
+		if o.GroupCounter >= 0 {
+			t.counts[o.GroupCounter].Add(1)
+		}
 	}
 }
 
@@ -220,6 +223,7 @@ func typeIndex(qtype uint16) int {
 type answerKey struct {
 	pool, member string
 	region       geo.RegionID
+	group        uint64
 }
 
 // A ledger knows the counters of all workers, and what they counted under earlier plans. That grows with the pools and
@@ -273,9 +277,26 @@ func (t *tally) addTo(sums map[answerKey]uint64) {
 	for i := range t.counts {
 		c := &t.plan.Counters[i]
 		if count := t.counts[i].Load(); count > 0 {
-			sums[answerKey{c.Pool, c.Member, c.Region}] += count
+			sums[answerKey{c.Pool, c.Member, c.Region, c.Group}] += count
 		}
 	}
+}
+
+// A Group is clients of a pool with capacities, by the key of their group.
+type Group struct {
+	Pool string
+	Key  uint64
+}
+
+// AnswersByGroup returns how many answers were given to each group of clients since the server began.
+func (s *Server) AnswersByGroup() map[Group]uint64 {
+	sums := make(map[Group]uint64)
+	for key, count := range s.ledger.answers() {
+		if key.member == "" {
+			sums[Group{key.pool, key.group}] += count
+		}
+	}
+	return sums
 }
 
 // AnswersByRegion returns how many answers were given with members of each region since the server began.

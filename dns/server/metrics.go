@@ -98,7 +98,9 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	for key, count := range s.ledger.answers() {
-		emit(answersDesc, count, key.pool, key.member, string(key.region))
+		if key.member != "" {
+			emit(answersDesc, count, key.pool, key.member, string(key.region))
+		}
 	}
 	for t, count := range s.clients.counts() {
 		if transport(t) >= transportTCP {

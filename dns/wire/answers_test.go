@@ -159,7 +159,7 @@ func text(t *testing.T, s *zones.Snapshot, answer []byte, out wire.Outcome) stri
 			if c.Member != "" {
 				fmt.Fprintf(&b, " %s]", c.Member)
 			} else {
-				fmt.Fprintf(&b, " group %d]", c.Group)
+				fmt.Fprintf(&b, " group %x]", c.Group)
 			}
 		}
 	}

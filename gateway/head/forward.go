@@ -89,6 +89,24 @@ func Loop(f Fields, gateway, prefix string) (self, sibling bool) {
 	return self, sibling
 }
 
+// Client returns the address that a request comes from: the last one in X-Forwarded-For that is not of a trusted peer, if those who
+// wrote it there are trusted, else the peer.
+func Client(f Fields, peer netip.Addr, trusted func(netip.Addr) bool) netip.Addr {
+	peer = peer.Unmap().WithZone("")
+	values := f.Values("X-Forwarded-For")
+	for i := len(values) - 1; i >= 0; i-- {
+		for rest := values[i]; rest != "" && trusted(peer); {
+			at := strings.LastIndexByte(rest, ',')
+			a, err := netip.ParseAddr(strings.Trim(rest[at+1:], " \t"))
+			if err != nil {
+				return peer
+			}
+			peer, rest = a.Unmap().WithZone(""), rest[:max(at, 0)]
+		}
+	}
+	return peer
+}
+
 // RequestID returns the id that a request from a trusted peer brings, or "".
 func RequestID(f Fields) string {
 	if id := one(f, "X-Request-Id"); validID(id) {

@@ -120,7 +120,7 @@ func (s *Server) explain(ctx context.Context, x *explained, q zones.Question, su
 	x.Published = snapshot.Published
 	var premises []string
 	if len(supposed) > 0 {
-		in := zones.Inputs{Health: snapshot.Health, Control: snapshot.Control}
+		in := zones.Inputs{Health: snapshot.Health, Control: snapshot.Control, Spill: snapshot.Spill}
 		as, err := supposed.Apply(snapshot.Plan, in)
 		if err != nil {
 			return &problem{Status: http.StatusBadRequest, Detail: "if: " + strings.ReplaceAll(err.Error(), "\n", "; ")}

@@ -145,7 +145,9 @@ func TestTimeline(t *testing.T) {
 	c.want("when it is whole again the smallest name's holds", map[string]uint16{"a": 100, "b": 100, "c": 100})
 
 	c.cut = func(_, to string) bool { return to == "c" }
-	c.decides = func(by string, _ *Ledger) *zones.Spill { return map[string]*zones.Spill{"a": kept(500), "c": kept(300)}[by] }
+	c.decides = func(by string, _ *Ledger) *zones.Spill {
+		return map[string]*zones.Spill{"a": kept(500), "c": kept(300)}[by]
+	}
 	c.run(2 * EpochLength)
 	c.want("who hears nobody decides for itself", map[string]uint16{"a": 500, "b": 500, "c": 300})
 }

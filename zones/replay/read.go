@@ -14,6 +14,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
 )
 
 // ErrDamaged says that a segment can't be read, or not further: it was cut while it was written, damaged, or is of another version.
@@ -49,6 +50,7 @@ type Reader struct {
 	digest    health.Hash64
 	statuses  map[health.CheckID]*health.Status
 	control   controls
+	spill     *zones.Spill
 }
 
 // controls is a control state as a segment tells it.
@@ -169,6 +171,13 @@ func (r *Reader) takeMoment(b *reader) {
 	case flags&hasControl != 0:
 		r.control.read(b, r.head.First)
 	}
+	if flags&hasSpill != 0 {
+		var kept []zones.Kept
+		for range b.count(maxSpilling, leastKept) {
+			kept = append(kept, zones.Kept{Pool: b.text(), Member: b.text(), PerMille: uint16(b.count(zones.FullRamp-1, 0))})
+		}
+		r.spill = zones.NewSpill(kept)
+	}
 	for range b.count(maxChecks, 1) {
 		delete(r.statuses, health.CheckID(b.text()))
 	}
@@ -197,7 +206,7 @@ func (r *Reader) Moment() (*Moment, error) {
 	if !r.known {
 		return nil, nil
 	}
-	m := &Moment{Published: r.published, Basis: r.basis, Digest: r.digest}
+	m := &Moment{Published: r.published, Basis: r.basis, Spill: r.spill, Digest: r.digest}
 	if r.control.known {
 		var err error
 		if m.Control, err = control.Decode(r.control.encoded); err != nil {

@@ -39,12 +39,13 @@ type Moment struct {
 	Basis     Basis
 	Health    *health.View   // never nil
 	Control   *control.State // nil where none was known yet; one that was read has its steering part only
+	Spill     *zones.Spill   // nil where nobody was full
 	Digest    health.Hash64  // of the snapshot: equal for equal answers
 }
 
 // Of returns the moment of a snapshot.
 func Of(s *zones.Snapshot) *Moment {
-	m := &Moment{s.Published, BasisOf(s.Plan), s.Health, s.Control, s.Digest}
+	m := &Moment{s.Published, BasisOf(s.Plan), s.Health, s.Control, s.Spill, s.Digest}
 	if m.Health == nil {
 		m.Health = &health.View{}
 	}
@@ -52,7 +53,9 @@ func Of(s *zones.Snapshot) *Moment {
 }
 
 // Inputs are what the moment's snapshot is made of beside the plan.
-func (m *Moment) Inputs() zones.Inputs { return zones.Inputs{Health: m.Health, Control: m.Control} }
+func (m *Moment) Inputs() zones.Inputs {
+	return zones.Inputs{Health: m.Health, Control: m.Control, Spill: m.Spill}
+}
 
 // Snapshot makes the moment's snapshot again, by a plan. If that has the moment's basis, the two explain every question alike.
 func (m *Moment) Snapshot(p *zones.Plan) *zones.Snapshot {

@@ -15,6 +15,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123, time.UTC)
@@ -32,6 +33,7 @@ func told(m *Moment) string {
 	if m.Control != nil {
 		fmt.Fprintf(&b, "%s", m.Control.Steering().Encode())
 	}
+	fmt.Fprintf(&b, "%v", m.Spill.All())
 	return b.String()
 }
 
@@ -40,7 +42,7 @@ func draw(rnd *rand.Rand, before *Moment, at time.Time) *Moment {
 	m := &Moment{Published: at, Digest: health.Hash64(rnd.Uint64())}
 	var statuses []health.Status
 	if before != nil {
-		m.Basis, m.Control = before.Basis, before.Control
+		m.Basis, m.Control, m.Spill = before.Basis, before.Control, before.Spill
 		for _, id := range before.Health.Checks() {
 			if s := before.Health.Status(id, health.Global); rnd.IntN(8) > 0 {
 				statuses = append(statuses, s)
@@ -55,6 +57,12 @@ func draw(rnd *rand.Rand, before *Moment, at time.Time) *Moment {
 		m.Control = nil
 	case 1, 2, 3:
 		m.Control = drawControl(rnd, m.Control, at)
+	}
+	switch rnd.IntN(6) {
+	case 0:
+		m.Spill = nil
+	case 1, 2:
+		m.Spill = zones.NewSpill([]zones.Kept{{Pool: "p", Member: fmt.Sprint("m", rnd.IntN(3)), PerMille: uint16(1 + rnd.IntN(999))}, {Pool: "q", Member: "x/y", PerMille: 500}})
 	}
 	for range rnd.IntN(4) {
 		statuses = append(statuses, drawStatus(rnd, at))
@@ -164,7 +172,7 @@ func TestFieldsAreKnown(t *testing.T) {
 		{reflect.TypeFor[health.Status](), "Check State Measured Held HeldBack Grace Since Recovered Assigned Fresh Regions"},
 		{reflect.TypeFor[health.Vote](), "Region State Vantages"},
 		{reflect.TypeFor[health.Opinion](), "Vantage State Reason Fresh Stale"},
-		{reflect.TypeFor[Moment](), "Published Basis Health Control Digest"},
+		{reflect.TypeFor[Moment](), "Published Basis Health Control Spill Digest"},
 		{reflect.TypeFor[Basis](), "World Places Plan"},
 	} {
 		var have []string

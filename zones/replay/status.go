@@ -16,6 +16,8 @@ const (
 	maxVantages = 10_000 // of one region
 	maxChecks   = 10 * health.MaxVector
 	leastStatus = 9 // bytes
+	maxSpilling = 1 << 20
+	leastKept   = 3 // bytes
 )
 
 // Flags of a status.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
+	"github.com/meridian-gslb/meridian/zones"
 )
 
 // magic begins every segment and says the version of all that follows. Behind it are records: the length of the body and its CRC-32C, 4
@@ -37,6 +38,7 @@ const (
 	hasBasis = 1 << iota
 	hasControl
 	noControl // none was known
+	hasSpill
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -140,6 +142,10 @@ func (w *Writer) moment(b []byte, m *Moment, at time.Time, lost uint64) (_ []byt
 		w.body[flags] |= hasControl
 		w.appendControl(m.Control)
 	}
+	if len(was.Spill.Changed(m.Spill)) > 0 {
+		w.body[flags] |= hasSpill
+		w.appendSpill(m.Spill)
+	}
 	w.appendHealth(m.Health, was.Health)
 	if size := len(w.body); size > maxRecord {
 		w.begun, w.body = false, nil
@@ -205,6 +211,16 @@ func common(a, b []byte) (head, tail int) {
 		tail++
 	}
 	return head, tail
+}
+
+func (w *Writer) appendSpill(s *zones.Spill) {
+	kept := s.All()
+	w.body = binary.AppendUvarint(w.body, uint64(len(kept)))
+	for _, k := range kept {
+		w.text(k.Pool)
+		w.text(k.Member)
+		w.body = binary.AppendUvarint(w.body, uint64(k.PerMille))
+	}
 }
 
 func (w *Writer) appendHealth(v, before *health.View) {

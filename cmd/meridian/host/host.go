@@ -68,6 +68,7 @@ type Host struct {
 	changed  *signal
 
 	mesh      *gossip.Mesh
+	tallier   tallier
 	prober    *probe.Runner
 	replica   *replica.Replica
 	dns       *server.Server
@@ -121,6 +122,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		events: make(chan func(time.Time), eventQueue),
 		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), rekey: make(chan struct{}, 1), onEvents: o.Events,
 	}
+	h.tallier.ended = make(map[server.Group]uint64)
 	h.metrics = newMetrics(h.registry, h)
 	defer func() {
 		if err != nil {

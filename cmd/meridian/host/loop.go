@@ -84,6 +84,9 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	if r.View != nil || r.Snapshot != nil || len(r.Events) > 0 {
 		h.changed.raise()
 	}
+	if r.Count {
+		h.count()
+	}
 	if r.Orders != nil {
 		select {
 		case h.compiler.learned <- r.Orders:

@@ -79,6 +79,9 @@ type stateCollector struct {
 	overlays *prometheus.Desc
 	overdue  *prometheus.Desc
 	latches  *prometheus.Desc
+	load     *prometheus.Desc
+	capacity *prometheus.Desc
+	kept     *prometheus.Desc
 }
 
 func newStateCollector(h *Host) *stateCollector {
@@ -90,20 +93,23 @@ func newStateCollector(h *Host) *stateCollector {
 		age:      desc("snapshot_age_seconds", "Time since the answers in force were published."),
 		checks:   desc("checks", "Checks by status.", "state"),
 		held:     desc("checks_held", "Checks whose status is held for want of fresh vantages."),
-		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 held back, 2 unknown, 3 drain, 4 open, 5 last resort, 6 nodata.", "pool"),
+		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 too few up, 2 held back, 3 unknown, 4 drain, 5 open, 6 fenced, 7 last resort, 8 nodata.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
 		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
 		rtt:      desc("rtt_dropped_total", "Prefixes, AS numbers and countries with round-trip times that made room for others, or for which there was none."),
 		overlays: desc("endpoint_overlays", "Endpoints that are set by hand, by the manual state.", "state"),
 		overdue:  desc("endpoint_overlays_overdue", "Endpoints that are set by hand past the expiry of that: the voters have not ended it yet."),
 		latches:  desc("pool_latches", "Members of pools that are passed over until a person resumes them."),
+		load:     desc("pool_member_load", "What a member with a capacity gets as the demand of the last two minutes predicts: answers or requests per second, like its capacity.", "pool", "member"),
+		capacity: desc("pool_member_capacity", "What a member can take: answers per second (its share of all that were given in the last two minutes), or requests per second.", "pool", "member"),
+		kept:     desc("pool_member_kept_ratio", "The part of the prefixes that a member with a capacity has room for; the others are answered the next one.", "pool", "member"),
 		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches, c.load, c.capacity, c.kept} {
 		ch <- d
 	}
 }
@@ -137,6 +143,11 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.checks, float64(states[state]), state.String())
 	}
 	gauge(c.held, float64(held))
+	for _, l := range v.Loads {
+		gauge(c.load, l.Load, l.Pool, l.Member)
+		gauge(c.capacity, l.Capacity, l.Pool, l.Member)
+		gauge(c.kept, float64(l.PerMille)/zones.FullRamp, l.Pool, l.Member)
+	}
 	if v.Control != nil {
 		gauge(c.index, float64(v.Control.Index))
 	}

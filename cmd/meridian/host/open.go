@@ -68,7 +68,7 @@ func (h *Host) openGateway(o Options, plan *zones.Plan) error {
 	}
 	cfg := gateway.Config{
 		Name: string(h.cfg.Name), Region: h.cfg.Region, Order: h.regionOrder,
-		Samples: h.sampled, Trusted: h.cfg.Trusted, Logger: h.log, Registerer: h.registry,
+		Samples: h.sampled, Request: h.requested, Trusted: h.cfg.Trusted, Logger: h.log, Registerer: h.registry,
 	}
 	for _, address := range h.cfg.Gateway {
 		l, err := listen(address, "listen.gateway")
