@@ -25,13 +25,21 @@ type run struct {
 // Space returns the address space that the table has a place for.
 func (t *Table) Space() *Space {
 	var s Space
-	for i, start := range t.v4.start {
-		s.v4 = appendRun(s.v4, uint64(start), t.v4.value[i])
-	}
-	for i, start := range t.v6.start {
-		s.v6 = appendRun(s.v6, start.hi, t.v6.value[i])
+	for family, runs := range []*[]run{&s.v4, &s.v6} {
+		next := t.spans(family)
+		for at, ok := next(); ok; at, ok = next() {
+			*runs = appendRun(*runs, position(family, at.start), at.value)
+		}
 	}
 	return &s
+}
+
+// position returns where a key is in a space.
+func position(family int, k key) uint64 {
+	if family == family4 {
+		return k.hi >> 32
+	}
+	return k.hi
 }
 
 // appendRun appends what begins at a start, unless it goes on as before; what ends within one network of length 64 is nothing.
@@ -95,10 +103,15 @@ type Shared struct {
 // place is not known.
 func (s *Space) Shared(a, b *Partition) []Shared {
 	var pairs pairs
-	a4, a6 := a.sides()
-	b4, b6 := b.sides()
-	crossSides(a4, b4, end4, measure{runs: s.v4}, func(i, j GroupID, size uint64) { pairs.at(i, j).IPv4 += size })
-	crossSides(a6, b6, end6, measure{runs: s.v6}, func(i, j GroupID, size uint64) { pairs.at(i, j).IPv6 += size })
+	for family, runs := range [][]run{s.v4, s.v6} {
+		shareOf(a.groups(family), b.groups(family), family, measure{runs: runs}, func(i, j GroupID, size uint64) {
+			if e := pairs.at(i, j); family == family4 {
+				e.IPv4 += size
+			} else {
+				e.IPv6 += size
+			}
+		})
+	}
 	list := make([]Shared, 0, len(pairs.extents))
 	for p, e := range pairs.extents {
 		list = append(list, Shared{p.a, p.b, *e})
@@ -135,50 +148,48 @@ func (p *pairs) at(a, b GroupID) *Extent {
 	return e
 }
 
-// A side is one family of a partition: stretches that begin at positions of a space.
-type side struct {
-	n     int
-	start func(i int) uint64
-	group func(i int) GroupID
-}
-
-func (p *Partition) sides() (four, six side) {
+// groups gives the groups of a family.
+func (p *Partition) groups(family int) walk {
 	if p == nil {
-		everyone := side{1, func(int) uint64 { return 0 }, func(int) GroupID { return 0 }}
-		return everyone, everyone
+		return walkOf([]span{{}})
 	}
-	of := func(value uint32) GroupID {
-		if g := GroupID(value); g != SpecialGroup {
-			return g
+	next := p.tries[family].walk(key{})
+	return func() (span, bool) {
+		s, ok := next()
+		if GroupID(s.value) == SpecialGroup {
+			s.value = uint32(p.other)
 		}
-		return p.other
+		return s, ok
 	}
-	four = side{len(p.v4.start), func(i int) uint64 { return uint64(p.v4.start[i]) }, func(i int) GroupID { return of(p.v4.value[i]) }}
-	six = side{len(p.v6.start), func(i int) uint64 { return p.v6.start[i].hi }, func(i int) GroupID { return of(p.v6.value[i]) }}
-	return four, six
 }
 
-// crossSides tells how much space lies in both of every two stretches that overlap.
-func crossSides(a, b side, end uint64, m measure, share func(a, b GroupID, size uint64)) {
-	before := uint64(0)
-	for i, j := 0, 0; i < a.n && j < b.n; {
-		nextA, nextB := end, end
-		if i+1 < a.n {
-			nextA = a.start(i + 1)
-		}
-		if j+1 < b.n {
-			nextB = b.start(j + 1)
-		}
-		upTo := m.upTo(min(nextA, nextB))
-		if upTo > before {
-			share(a.group(i), b.group(j), upTo-before)
-			before = upTo
-		}
-		if nextA <= nextB {
-			i++
-		}
-		if nextB <= nextA {
-			j++
+// shareOf tells how much of a space lies in both of every two stretches that overlap.
+func shareOf(a, b walk, family int, m measure, share func(a, b GroupID, size uint64)) {
+	var inA, inB, before uint64
+	tell := func(upTo uint64) {
+		if lies := m.upTo(upTo); lies > before {
+			share(GroupID(inA), GroupID(inB), lies-before)
+			before = lies
 		}
 	}
+	headA, moreA := a()
+	headB, moreB := b()
+	for moreA || moreB {
+		first := moreA && (!moreB || headA.start.compare(headB.start) <= 0)
+		second := moreB && (!moreA || headB.start.compare(headA.start) <= 0)
+		start := headB.start
+		if first {
+			start = headA.start
+		}
+		tell(position(family, start))
+		if first {
+			inA = uint64(headA.value)
+			headA, moreA = a()
+		}
+		if second {
+			inB = uint64(headB.value)
+			headB, moreB = b()
+		}
+	}
+	tell([]uint64{end4, end6}[family])
 }

@@ -16,12 +16,12 @@ func slowShared(t *Table, a, b *Partition, addrs []netip.Addr) []Shared {
 		switch {
 		case !addr.IsValid():
 		case addr.Is4():
-			k := uint64(key4(addr))
+			k := keyOf(addr).hi >> 32
 			for _, cut := range []uint64{k, k &^ 255, k | 255, k + 1, k&^255 + 256} {
 				cuts[family4][min(cut, end4)] = true
 			}
 		default:
-			k := key6(addr).hi
+			k := keyOf(addr).hi
 			for _, cut := range []uint64{k, k &^ 255, k + 1, k | 255, (k | 255) + 1} {
 				cuts[family6][max(cut, k)] = true // which may have come round
 				cuts[family6][k&^255] = true
@@ -86,6 +86,15 @@ func TestSharedAgreesWithLookups(t *testing.T) {
 			addrs = append(addrs, p.Addr(), lastOf(p))
 		}
 		overlay := NewOverlay(listed)
+		if r.IntN(2) == 0 {
+			var overridden []netip.Prefix
+			for range r.IntN(8) {
+				p := randomPrefix(r)
+				overridden = append(overridden, p)
+				addrs = append(addrs, p.Addr(), lastOf(p))
+			}
+			table = table.Override(NewOverlay(overridden), override)
+		}
 		partition := func(most uint64) *Partition {
 			if most == 0 {
 				return nil

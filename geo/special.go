@@ -1,6 +1,9 @@
 package geo
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // specialPrefixes are the blocks of the IANA special-purpose address registries (RFC 6890 and
 // its updates) that are not globally reachable, and the blocks that embed an IPv4 address.
@@ -20,6 +23,17 @@ func parsePrefixes(texts ...string) []netip.Prefix {
 	}
 	return prefixes
 }
+
+// specialEntries are the same by family, in order.
+var specialEntries = func() (entries [families][]entry) {
+	for _, p := range specialPrefixes {
+		family, e := newEntry(p, uint32(Special))
+		entries[family] = append(entries[family], e)
+	}
+	slices.SortFunc(entries[family4], entry.compare)
+	slices.SortFunc(entries[family6], entry.compare)
+	return entries
+}()
 
 // specialBytes says by family and first byte of an address whether a special prefix may hold it: most of the millions that a
 // database asks about, none can.
@@ -69,7 +83,7 @@ var embeddings = []struct {
 // Embedded returns the IPv4 address that the IPv6 address a carries, and how many bits of a stand
 // before it. It does so only where the first bits of a that are known cover all of it.
 func Embedded(a netip.Addr, known int) (v4 netip.Addr, offset int, ok bool) {
-	if !a.Is6() {
+	if first := keyOf(a).hi >> 56; !a.Is6() || first != 0x00 && first != 0x20 { // as most addresses are
 		return netip.Addr{}, 0, false
 	}
 	bytes := a.As16()
