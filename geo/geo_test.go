@@ -223,6 +223,13 @@ func TestSingleGroup(t *testing.T) {
 	if _, single := byPlace.Single(); single {
 		t.Error("Single() of a partition by place is true")
 	}
+	for i := range 400 {
+		mustAdd(t, &b, netip.PrefixFrom(netip.AddrFrom4([4]byte{9, byte(i >> 8), byte(i), 0}), 24).String(), Place{ASN: uint32(i + 1)})
+	}
+	many := b.Build()
+	if _, single := many.Partition(func(id PlaceID) GroupID { return GroupID(id) }).Single(); single {
+		t.Error("Single() of a partition into hundreds of groups is true")
+	}
 	if g, _ := byPlace.Lookup(netip.MustParseAddr("127.0.0.1")); g != SpecialGroup {
 		t.Errorf("group of loopback = %d, want SpecialGroup", g)
 	}

@@ -83,10 +83,7 @@ func TestOverridesAreFinerThanScopes(t *testing.T) {
 	groups := map[string]GroupID{"": 1, "US": 2, "CA": 3}
 	p := over.Partition(func(id PlaceID) GroupID {
 		place := over.Place(id)
-		if place.ASN > 0 {
-			return GroupID(10 + place.ASN)
-		}
-		return groups[place.Country]
+		return groups[place.Country] + GroupID(10*place.ASN)
 	})
 	for _, row := range []struct {
 		why, addr string
@@ -94,11 +91,11 @@ func TestOverridesAreFinerThanScopes(t *testing.T) {
 		scope     int
 	}{
 		{"the block's first address decides", "8.8.8.255", 2, 25 + 1},
-		{"the listed prefix", "8.8.8.150", 11, 28},
-		{"beside it", "8.8.8.159", 11, 28},
+		{"the listed prefix, the block's place below it", "8.8.8.150", 12, 28},
+		{"beside it", "8.8.8.159", 12, 28},
 		{"behind it", "8.8.8.160", 2, 27},
 		{"before it", "8.8.8.1", 2, 25},
-		{"IPv6", "2600::1", 12, 64},
+		{"IPv6", "2600::1", 21, 64},
 		{"IPv6 behind it", "2600:0:0:1::", 1, 64},
 	} {
 		if g, scope := p.Lookup(netip.MustParseAddr(row.addr)); g != row.group || scope != row.scope {
@@ -150,6 +147,9 @@ func TestOverriddenScopes(t *testing.T) {
 				return SpecialGroup
 			}
 			return group(place, value)
+		}
+		if n := len(collect(p.tries[family4].walk(key{}))) + len(collect(p.tries[family6].walk(key{}))); p.Networks() != n {
+			t.Fatalf("seed %d: Networks = %d, want %d", seed, p.Networks(), n)
 		}
 		scopes := new(bart.Table[struct{}])
 		for _, a := range addrs {

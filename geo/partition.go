@@ -3,6 +3,7 @@ package geo
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 )
 
 // A GroupID numbers the parts of a partition, from 0.
@@ -41,73 +42,102 @@ func (t *Table) PartitionWith(o *Overlay, group func(place PlaceID, listed uint3
 	for id := range groups {
 		groups[id] = uint32(group(PlaceID(id), 0))
 	}
-	p := &Partition{other: GroupID(groups[Unknown]), single: true}
+	p := &Partition{other: GroupID(groups[Unknown])}
 	groups[Special] = uint32(SpecialGroup)
-	of := func(place, listed uint32) uint32 { return groups[place] }
-	if !o.empty() {
-		type where struct{ place, listed uint32 }
-		known := make(map[where]uint32)
-		of = func(place, listed uint32) uint32 {
-			if listed == 0 {
-				return groups[place]
-			}
-			g, ok := known[where{place, listed}]
-			if !ok {
-				g = uint32(group(PlaceID(place), listed))
-				known[where{place, listed}] = g
-			}
-			return g
-		}
-	}
 	for family := range p.tries {
-		base := t.blocks(family)
-		if t.over != nil {
-			base = cross(base, t.over.list.walk(family), t.over.place)
-		}
-		if !o.empty() {
-			base = cross(base, o.walk(family), of)
-		} else {
-			places := base
-			base = func() (span, bool) {
-				s, ok := places()
-				if ok {
-					s.value = groups[s.value]
-				}
-				return s, ok
-			}
-		}
-		made := newTrieBuilder(family)
-		for s, ok := base(); ok; s, ok = base() {
-			p.single = p.single && (s.value == groups[Unknown] || s.value == uint32(SpecialGroup))
-			made.add(s.start, s.value)
-		}
-		p.tries[family] = made.done()
+		p.tries[family] = t.tries[family].fold(family, maxScopes[family], groups)
 	}
+	if t.over != nil || !o.empty() {
+		t.list(p, o, groups, group)
+	}
+	p.single = !slices.ContainsFunc(p.tries[:], func(t trie) bool {
+		return slices.ContainsFunc(t.kinds, func(g uint32) bool { return g != groups[Unknown] && g != uint32(SpecialGroup) }) || t.few == nil
+	})
 	return p
 }
 
-// blocks gives the places of a family by blocks of the maximal scope: where several places are in one, that of its first address counts.
-func (t *Table) blocks(family int) walk {
-	next, scope := t.tries[family].walk(key{}), maxScopes[family]
-	head, more := next()
-	return func() (span, bool) {
-		if !more {
-			return span{}, false
+// list puts overridden and listed prefixes into a partition that was made without them.
+func (t *Table) list(p *Partition, o *Overlay, groups []uint32, group func(place PlaceID, listed uint32) GroupID) {
+	var overriding *Overlay
+	if t.over != nil {
+		overriding = t.over.list
+	}
+	type pair struct{ a, b uint32 }
+	known := make(map[pair]uint32)
+	of := func(place, overridden, listed uint32) uint32 {
+		if overridden != 0 {
+			place = t.over.place(place, overridden)
 		}
-		s := head
-		for {
-			// The next span that does not begin where s does, all rounded up.
-			if head, more = next(); !more {
-				return s, true
-			}
-			if head.start != head.start.mask(scope) {
-				head.start = head.start.last(scope).next() // no network begins in the last block of a family: that is special-purpose space
-			}
-			if head.start != s.start {
-				return s, true
-			}
-			s.value = head.value
+		if listed == 0 {
+			return groups[place]
 		}
+		g, ok := known[pair{place, listed}]
+		if !ok {
+			g = uint32(group(PlaceID(place), listed))
+			known[pair{place, listed}] = g
+		}
+		return g
+	}
+	for family := range p.tries {
+		// Which prefixes of the two lists are around addresses, as numbers of pairs, of which the first has none.
+		pairs, numbers := []pair{{}}, map[pair]uint32{{}: 0}
+		lists := cross(overriding.walk(family), o.walk(family), func(a, b uint32) uint32 {
+			n, ok := numbers[pair{a, b}]
+			if !ok {
+				n = uint32(len(pairs))
+				pairs = append(pairs, pair{a, b})
+				numbers[pair{a, b}] = n
+			}
+			return n
+		})
+		made := newTrieBuilder(family)
+		without := p.tries[family].walk(key{})
+		head, more := without()
+		at := head.value
+		for in, ok := lists(); ok; {
+			next, follows := lists()
+			last := lastKey
+			if follows {
+				last = next.start.previous()
+			}
+			if in.value != 0 {
+				around := pairs[in.value]
+				t.within(family, in.start, last, func(start key, place uint32) { made.add(start, of(place, around.a, around.b)) })
+			}
+			for ; more && head.start.compare(in.start) <= 0; head, more = without() {
+				at = head.value
+			}
+			if in.value == 0 {
+				made.add(in.start, at)
+			}
+			for ; more && head.start.compare(last) <= 0; head, more = without() {
+				if at = head.value; in.value == 0 {
+					made.add(head.start, at)
+				}
+			}
+			in, ok = next, follows
+		}
+		p.tries[family] = made.done()
+	}
+}
+
+// within tells of the places between two addresses by blocks of the maximal scope: where several places are in one, that of its first
+// address counts.
+func (t *Table) within(family int, first, last key, tell func(start key, place uint32)) {
+	scope := maxScopes[family]
+	next := t.tries[family].walk(first.mask(scope))
+	at, more := next()
+	at.start = first
+	for more {
+		var head span
+		if head, more = next(); more && head.start != head.start.mask(scope) {
+			head.start = head.start.last(scope).next() // none begins in the last block of a family: that is special-purpose space
+		}
+		more = more && head.start.compare(last) <= 0
+		if !more || head.start != at.start {
+			tell(at.start, at.value)
+		}
+		at = head
 	}
 }
 

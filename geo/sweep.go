@@ -92,38 +92,3 @@ func flatten(entries []entry) []span {
 	w.end()
 	return spans
 }
-
-// walkOf gives spans of a slice.
-func walkOf(spans []span) walk {
-	i := -1
-	return func() (span, bool) {
-		if i++; i >= len(spans) {
-			return span{}, false
-		}
-		return spans[i], true
-	}
-}
-
-// cross takes two walks over the whole space together; value says what two values come to. Neighbours may have the same value.
-func cross(a, b walk, value func(a, b uint32) uint32) walk {
-	headA, moreA := a()
-	headB, moreB := b()
-	var inA, inB uint32
-	return func() (span, bool) {
-		if !moreA && !moreB {
-			return span{}, false
-		}
-		first := moreA && (!moreB || headA.start.compare(headB.start) <= 0)
-		second := moreB && (!moreA || headB.start.compare(headA.start) <= 0)
-		start := headB.start
-		if first {
-			start, inA = headA.start, headA.value
-			headA, moreA = a()
-		}
-		if second {
-			inB = headB.value
-			headB, moreB = b()
-		}
-		return span{start, value(inA, inB)}, true
-	}
-}

@@ -167,10 +167,11 @@ func (b *Builder) Build() *Table {
 
 func (t *Table) sum() uint64 {
 	h := fnv.New64a()
-	for id := range t.places.records {
-		fmt.Fprintf(h, "%+v;", t.places.of(PlaceID(id)))
-	}
 	var b []byte
+	for id := range t.places.records {
+		b = append(appendPlace(b[:0], t.places.of(PlaceID(id))), ';')
+		h.Write(b)
+	}
 	for family := range t.tries {
 		next := t.tries[family].walk(key{})
 		for s, ok := next(); ok; s, ok = next() {

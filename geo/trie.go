@@ -166,60 +166,6 @@ func (t *trie) settle() {
 	block(0, 0)
 }
 
-// A walk gives the spans of a family in order; ok is false behind the last. Neighbours may have the same value.
-type walk func() (s span, ok bool)
-
-// walk gives the stretches from an address on, each once; the first begins there.
-func (t *trie) walk(from key) walk {
-	type place struct {
-		n      *node
-		first  key // of its block
-		length int // of its block
-		slot   uint64
-	}
-	var path []place
-	next := int(from.hi >> t.shift) // root node
-	begun, last := false, uint32(0)
-	enter := func(n *node, first key, length int) {
-		p := place{n: n, first: first, length: length}
-		if !begun {
-			p.slot = slotOf(from, length)
-		}
-		path = append(path, p)
-	}
-	return func() (span, bool) {
-		for {
-			if len(path) == 0 {
-				if next == len(t.root) {
-					return span{}, false
-				}
-				enter(&t.root[next], key{hi: uint64(next) << t.shift}, int(t.top))
-				next++
-			}
-			p := &path[len(path)-1]
-			u := p.slot
-			switch {
-			case u == slots:
-				path = path[:len(path)-1]
-			case p.n.children>>u&1 != 0:
-				p.slot++
-				n := &t.nodes[p.n.child+uint32(bits.OnesCount64(p.n.children<<(^u&(slots-1))))]
-				enter(n, slotStart(p.first, u, p.length), p.length+step)
-			default:
-				s := span{slotStart(p.first, u, p.length), t.value(p.n.value + upTo(p.n.runs, u))}
-				if !begun {
-					s.start = from
-				}
-				p.slot = min(u+1+uint64(bits.TrailingZeros64((p.n.runs|p.n.children)>>u>>1)), slots)
-				if !begun || s.value != last {
-					begun, last = true, s.value
-					return s, true
-				}
-			}
-		}
-	}
-}
-
 // slotOf returns the slot that a key is in, of the node whose block has a length and the key in it.
 func slotOf(k key, length int) uint64 {
 	if length >= 64 {

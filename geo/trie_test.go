@@ -132,3 +132,58 @@ func TestTrieTwin(t *testing.T) {
 		}
 	}
 }
+
+// The twin of a fold goes by the stretches: the value of a block is that of its first address.
+func TestFoldTwin(t *testing.T) {
+	for seed := range uint64(200) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		family := r.IntN(2)
+		spans := merged(randomSpans(r, family, r.IntN(100)))
+		b := newTrieBuilder(family)
+		if seed%10 == 0 {
+			b.most = -1
+		}
+		for _, s := range spans {
+			b.add(s.start, s.value)
+		}
+		trie, values := b.done(), []uint32{7, r.Uint32N(2), 7 + r.Uint32N(2)}
+		length := maxScopes[family]
+		var blocks []span
+		for _, s := range spans {
+			start := s.start
+			if start != start.mask(length) {
+				if start.last(length) == lastKey {
+					continue
+				}
+				start = start.last(length).next()
+			}
+			if n := len(blocks); n > 0 && blocks[n-1].start == start {
+				blocks = blocks[:n-1]
+			}
+			blocks = append(blocks, span{start, values[s.value]})
+		}
+		want := merged(blocks)
+		folded := trie.fold(family, length, values)
+		if got := collect(folded.walk(key{})); !slices.Equal(got, want) || folded.count != len(want) {
+			t.Fatalf("seed %d: %d stretches %x, want %x", seed, folded.count, got, want)
+		}
+	}
+}
+
+func TestFewValues(t *testing.T) {
+	for _, kinds := range []uint32{1, 255, 256, 257, 258} {
+		b := newTrieBuilder(family4)
+		for i := range kinds {
+			b.add(key{hi: uint64(i) << 40}, 1000+i)
+		}
+		trie := b.done()
+		if few := trie.few != nil; few != (kinds <= 256) {
+			t.Errorf("%d values are in bytes: %v", kinds, few)
+		}
+		for i := range kinds {
+			if got := trie.find(key{hi: uint64(i) << 40}); got != 1000+i {
+				t.Errorf("of %d values the one numbered %d is %d", kinds, i, got)
+			}
+		}
+	}
+}

@@ -14,8 +14,8 @@ type trieBuilder struct {
 	begun   bool
 	value   uint32 // of the last stretch
 	longest int    // bits that a search may take
-	open    []openNode
-	free    []openNode // to be used again
+	open    [mostSteps]openNode
+	depth   int // how many are open
 }
 
 // newTrieBuilder returns a builder for a family. Where half of all nodes that the second step could have are there, a first step that
@@ -52,9 +52,9 @@ func (b *trieBuilder) add(start key, value uint32) {
 // fill gives the slots up to an address the value of the last stretch.
 func (b *trieBuilder) fill(to key) {
 	for {
-		if len(b.open) == 0 {
+		if b.depth == 0 {
 			for r := int(to.hi >> (64 - b.top)); len(b.root) < r; {
-				b.whole()
+				b.whole(b.value)
 			}
 			top := int(b.top)
 			if to == to.mask(top) {
@@ -62,7 +62,7 @@ func (b *trieBuilder) fill(to key) {
 			}
 			b.push(to.mask(top), top)
 		}
-		n := &b.open[len(b.open)-1]
+		n := &b.open[b.depth-1]
 		if to.mask(n.length) != n.first {
 			n.fill(slots, b.value)
 			b.pop()
@@ -78,31 +78,39 @@ func (b *trieBuilder) fill(to key) {
 }
 
 // whole adds a root node with one value.
-func (b *trieBuilder) whole() {
-	if n := len(b.root); n > 0 && b.root[n-1].children == 0 && b.root[n-1].runs == 1 && *b.values.tail() == b.value {
+func (b *trieBuilder) whole(value uint32) {
+	if n := len(b.root); n > 0 && b.root[n-1].children == 0 && b.root[n-1].runs == 1 && *b.values.tail() == value {
 		b.root = append(b.root, b.root[n-1]) // and its value
 		return
 	}
 	b.root = append(b.root, node{runs: 1, value: uint32(b.values.length) - 1})
-	b.values.add(b.value)
+	b.values.add(value)
 }
 
-func (b *trieBuilder) push(first key, length int) {
-	n := openNode{}
-	if k := len(b.free) - 1; k >= 0 {
-		n, b.free = b.free[k], b.free[:k]
-		n = openNode{kids: n.kids[:0], values: n.values[:0]}
-	}
-	n.first, n.length = first, length
-	b.longest = max(b.longest, length+step)
-	b.open = append(b.open, n)
+// push opens a node below the innermost one.
+func (b *trieBuilder) push(first key, length int) *openNode {
+	n := &b.open[b.depth]
+	*n = openNode{first: first, length: length, kids: n.kids[:0], values: n.values[:0]}
+	b.depth++
+	return n
 }
 
-// pop ends the innermost node, all slots of which are filled.
+// pop ends the innermost node, all slots of which are filled. One with a single value is none.
 func (b *trieBuilder) pop() {
-	n := &b.open[len(b.open)-1]
+	b.depth--
+	n := &b.open[b.depth]
+	if n.children == 0 && len(n.values) == 1 {
+		if b.depth == 0 {
+			b.whole(n.values[0])
+			return
+		}
+		parent := &b.open[b.depth-1]
+		parent.fill(parent.slot+1, n.values[0])
+		return
+	}
+	b.longest = max(b.longest, n.length+step)
 	below := &b.nodes
-	if len(b.open) == 1 {
+	if b.depth == 0 {
 		below = &b.second
 	}
 	n.child, n.value = uint32(below.length)-1, uint32(b.values.length)-1
@@ -112,13 +120,11 @@ func (b *trieBuilder) pop() {
 	for _, v := range n.values {
 		b.values.add(v)
 	}
-	b.free = append(b.free, *n)
-	b.open = b.open[:len(b.open)-1]
-	if len(b.open) == 0 {
+	if b.depth == 0 {
 		b.root = append(b.root, n.node)
 		return
 	}
-	parent := &b.open[len(b.open)-1]
+	parent := &b.open[b.depth-1]
 	parent.children |= 1 << parent.slot
 	parent.kids = append(parent.kids, n.node)
 	parent.slot++
@@ -139,12 +145,12 @@ func (n *openNode) fill(before uint64, value uint32) {
 
 // done returns the trie.
 func (b *trieBuilder) done() trie {
-	for len(b.open) > 0 {
-		b.open[len(b.open)-1].fill(slots, b.value)
+	for b.depth > 0 {
+		b.open[b.depth-1].fill(slots, b.value)
 		b.pop()
 	}
 	for len(b.root) < 1<<b.top {
-		b.whole()
+		b.whole(b.value)
 	}
 	t := trie{top: b.top, root: b.root, values: b.values.slice(0), count: b.count}
 	second := b.second.slice(0)
