@@ -70,12 +70,12 @@ func TestMissingFiles(t *testing.T) {
 
 // loadBytes is Load up to the building of the table, which no longer sees the file and costs the most.
 func loadBytes(data []byte) error {
-	f, err := parse("x.mmdb", data)
+	f, err := parse("x.mmdb", data, complete)
 	if err != nil {
 		return err
 	}
 	var b geo.Builder
-	return addAll(&b, []*file{f})
+	return f.fill(&b)
 }
 
 func TestDamageNeverPanics(t *testing.T) {

@@ -1,13 +1,14 @@
 package mmdb
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"iter"
 	"net/netip"
 	"os"
+	"syscall"
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
@@ -17,23 +18,14 @@ import (
 // maxFileSize limits what one file takes of memory while it is read. The largest City databases are under 200 MB.
 const maxFileSize = 1 << 30
 
-// A file is one database, open in memory. Its networks can be walked once.
+// A file is one database, open in memory. It fills one builder.
 type file struct {
 	info   Info
 	reader *maxminddb.Reader
 	decode decoder
+	finish func(geo.Place) geo.Place // what becomes of each place
 
-	// Many networks share a record, and many records differ only in what a Place has no field for.
-	// Both are decoded and kept once.
-	places   []geo.Place
-	byOffset map[uintptr]int
-	byPlace  map[geo.Place]int
-}
-
-// A network is one leaf of a database: the place is an index into its file's places.
-type network struct {
-	prefix netip.Prefix
-	place  int
+	records records // many networks share one
 }
 
 // readFile reads instead of mapping: a mapped file that is rewritten in place kills the process.
@@ -43,14 +35,22 @@ func readFile(path string) ([]byte, error) {
 		return nil, pathError(path, err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileSize+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, pathError(path, err)
 	}
-	if len(data) > maxFileSize {
+	if info.IsDir() {
+		return nil, pathError(path, syscall.EISDIR)
+	}
+	var data bytes.Buffer
+	data.Grow(int(min(max(0, info.Size()), maxFileSize)) + bytes.MinRead)
+	if _, err := data.ReadFrom(io.LimitReader(f, maxFileSize+1)); err != nil {
+		return nil, pathError(path, err)
+	}
+	if data.Len() > maxFileSize {
 		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFileSize)
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 // pathError puts the file first, as all our errors do; os puts the system call before it.
@@ -62,7 +62,7 @@ func pathError(path string, err error) error {
 }
 
 // parse opens the database in data. The caller leaves data unchanged.
-func parse(path string, data []byte) (*file, error) {
+func parse(path string, data []byte, finish func(geo.Place) geo.Place) (*file, error) {
 	reader, err := maxminddb.OpenBytes(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: not a MaxMind-format database, or damaged: %w", path, err)
@@ -73,11 +73,10 @@ func parse(path string, data []byte) (*file, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &file{
-		info:     Info{Path: path, Type: m.DatabaseType, Built: m.BuildTime().UTC()},
-		reader:   reader,
-		decode:   decode,
-		byOffset: map[uintptr]int{},
-		byPlace:  map[geo.Place]int{},
+		info:   Info{Path: path, Type: m.DatabaseType, Built: m.BuildTime().UTC()},
+		reader: reader,
+		decode: decode,
+		finish: finish,
 	}, nil
 }
 
@@ -86,56 +85,96 @@ var (
 	firstIPv6 = netip.IPv6Unspecified()
 )
 
-// networks walks the networks that have data, IPv4 before IPv6, each family in order of address; none overlap.
-// It ends after the first error.
-func (f *file) networks() iter.Seq2[network, error] {
-	return func(yield func(network, error) bool) {
-		leaves := 0
-		for result := range f.reader.Networks(maxminddb.IncludeNetworksWithoutData()) {
-			// A tree of n nodes has at most n+1 leaves. One whose nodes meet or loop can have 2^128.
-			if leaves++; leaves > int(f.reader.Metadata.NodeCount)+1 {
-				yield(network{}, fmt.Errorf("%s: damaged: the search tree is not a tree", f.info.Path))
-				return
-			}
-			if err := result.Err(); err != nil {
-				yield(network{}, fmt.Errorf("%s: damaged: %w", f.info.Path, err))
-				return
-			}
-			if !result.Found() {
-				continue
-			}
-			place, err := f.place(result)
-			if err != nil {
-				yield(network{}, err)
-				return
-			}
-			f.info.Networks++
-			p := result.Prefix()
-			// IPv4 lives in ::/96 of an IPv6 tree, so a leaf above that holds all of IPv4.
-			if p.Addr() == firstIPv6 && p.Bits() <= 96 && !yield(network{allIPv4, place}, nil) {
-				return
-			}
-			if !yield(network{p, place}, nil) {
-				return
+// fill adds the networks that have data, IPv4 before IPv6, each family in order of address; none overlap. It ends with the first error.
+func (f *file) fill(b *geo.Builder) error {
+	leaves := 0
+	for result := range f.reader.Networks(maxminddb.IncludeNetworksWithoutData()) {
+		// A tree of n nodes has at most n+1 leaves. One whose nodes meet or loop can have 2^128.
+		if leaves++; leaves > int(f.reader.Metadata.NodeCount)+1 {
+			return fmt.Errorf("%s: damaged: the search tree is not a tree", f.info.Path)
+		}
+		if err := result.Err(); err != nil {
+			return fmt.Errorf("%s: damaged: %w", f.info.Path, err)
+		}
+		if !result.Found() {
+			continue
+		}
+		place, err := f.place(b, result)
+		if err != nil {
+			return err
+		}
+		f.info.Networks++
+		p := result.Prefix()
+		// IPv4 lives in ::/96 of an IPv6 tree, so a leaf above that holds all of IPv4.
+		if p.Addr() == firstIPv6 && p.Bits() <= 96 {
+			if err := b.AddID(allIPv4, place); err != nil {
+				return err
 			}
 		}
+		if err := b.AddID(p, place); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-func (f *file) place(result maxminddb.Result) (int, error) {
-	if i, ok := f.byOffset[result.Offset()]; ok {
-		return i, nil
+// place returns the number of a record's place. A record is decoded once.
+func (f *file) place(b *geo.Builder, result maxminddb.Result) (geo.PlaceID, error) {
+	offset := uint32(result.Offset()) // below maxFileSize
+	if id, ok := f.records.find(offset); ok {
+		return id, nil
 	}
 	place, err := f.decode(result)
 	if err != nil {
 		return 0, fmt.Errorf("%s: record of %v: %w", f.info.Path, result.Prefix(), err)
 	}
-	i, ok := f.byPlace[place]
-	if !ok {
-		i = len(f.places)
-		f.places = append(f.places, place)
-		f.byPlace[place] = i
+	id := b.Intern(f.finish(place))
+	f.records.add(offset, id)
+	return id, nil
+}
+
+// records are the places of those that were decoded, by their offsets. One is looked up for each of millions of networks, and a map
+// waits for memory three times where this waits once.
+type records struct {
+	slots []decoded // 1 << bits, at least half of which are empty
+	bits  int
+	count int
+}
+
+// A decoded record was at an offset; the zero one is none.
+type decoded struct {
+	above uint32 // one more than its offset
+	place geo.PlaceID
+}
+
+// slot returns the slot of an offset, or the empty one for it.
+func (r *records) slot(above uint32) *decoded {
+	i := above * 0x9e3779b1 >> (32 - r.bits) // Fibonacci hashing
+	for r.slots[i].above != 0 && r.slots[i].above != above {
+		i = (i + 1) & (1<<r.bits - 1)
 	}
-	f.byOffset[result.Offset()] = i
-	return i, nil
+	return &r.slots[i]
+}
+
+func (r *records) find(offset uint32) (geo.PlaceID, bool) {
+	if r.count == 0 {
+		return 0, false
+	}
+	s := r.slot(offset + 1)
+	return s.place, s.above != 0
+}
+
+func (r *records) add(offset uint32, place geo.PlaceID) {
+	if 2*r.count >= len(r.slots) {
+		old := r.slots
+		r.bits = max(10, r.bits+1)
+		r.slots = make([]decoded, 1<<r.bits)
+		for _, s := range old {
+			if s.above != 0 {
+				*r.slot(s.above) = s
+			}
+		}
+	}
+	*r.slot(offset + 1) = decoded{offset + 1, place}
+	r.count++
 }

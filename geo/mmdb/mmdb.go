@@ -19,7 +19,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/meridian-gslb/meridian/geo"
@@ -58,64 +57,59 @@ func Default() (*geo.Table, error) { return Load(nil) }
 //
 // The error has a line for each file that is missing, damaged or of an unsupported type; it names the file.
 func Read(paths []string) (*geo.Table, []Info, error) {
-	files, err := open(paths)
-	if err != nil {
-		return nil, nil, err
+	var tables []*geo.Table
+	var infos []Info
+	var errs []error
+	finish := complete
+	if len(paths) > 1 {
+		finish = func(p geo.Place) geo.Place { return p } // it is complete when all are together
 	}
-	return tableOf(files)
-}
-
-func tableOf(files []*file) (*geo.Table, []Info, error) {
-	var b geo.Builder
-	if err := addAll(&b, files); err != nil {
-		return nil, nil, err
+	add := func(path string, data []byte, err error) {
+		var t *geo.Table
+		var info Info
+		if err == nil {
+			t, info, err = tableOf(path, data, finish)
+		}
+		tables, infos, errs = append(tables, t), append(infos, info), append(errs, err)
 	}
-	infos := make([]Info, len(files))
-	for i, f := range files {
-		infos[i] = f.info
-	}
-	return b.Build(), infos, nil
-}
-
-// addAll adds what the files know. Most networks are of few places, so each of a file's is looked up once.
-func addAll(b *geo.Builder, files []*file) error {
-	known := make([]placeIDs, len(files))
-	return merge(files, func(p netip.Prefix, f, place int) error {
-		return b.AddID(p, known[f].of(place, func() geo.PlaceID { return b.Intern(complete(files[f].places[place])) }))
-	}, func(p netip.Prefix, place geo.Place) error { return b.Add(p, complete(place)) })
-}
-
-// placeIDs are the numbers of a file's places, as far as they came up; one more than each.
-type placeIDs []geo.PlaceID
-
-func (ids *placeIDs) of(place int, intern func() geo.PlaceID) geo.PlaceID {
-	for len(*ids) <= place {
-		*ids = append(*ids, 0)
-	}
-	if (*ids)[place] == 0 {
-		(*ids)[place] = intern() + 1
-	}
-	return (*ids)[place] - 1
-}
-
-func open(paths []string) ([]*file, error) {
 	if len(paths) == 0 {
 		data, err := unpack(embedded)
-		if err != nil {
-			return nil, err
-		}
-		f, err := parse(Embedded, data)
-		return []*file{f}, err
+		add(Embedded, data, err)
 	}
-	files, errs := make([]*file, len(paths)), make([]error, len(paths))
-	for i, path := range paths {
+	for _, path := range paths { // one after the other: a file takes more memory than its table
 		data, err := readFile(path)
-		if err == nil {
-			files[i], err = parse(path, data)
-		}
-		errs[i] = err
+		add(path, data, err)
 	}
-	return files, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	return together(tables), infos, nil
+}
+
+// tableOf returns what one database knows.
+func tableOf(path string, data []byte, finish func(geo.Place) geo.Place) (*geo.Table, Info, error) {
+	f, err := parse(path, data, finish)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	var b geo.Builder
+	if err := f.fill(&b); err != nil {
+		return nil, Info{}, err
+	}
+	return b.Build(), f.info, nil
+}
+
+// together returns what tables know together, the later ones over the earlier ones.
+func together(tables []*geo.Table) *geo.Table {
+	all := tables[0]
+	for i, t := range tables[1:] {
+		place := refine
+		if i == len(tables)-2 {
+			place = func(earlier, later geo.Place) geo.Place { return complete(refine(earlier, later)) }
+		}
+		all = all.Combine(t, place)
+	}
+	return all
 }
 
 func unpack(packed []byte) ([]byte, error) {

@@ -137,7 +137,6 @@ func TestCountries(t *testing.T) {
 	if len(countries) != 250 {
 		t.Errorf("%d countries, want the 249 of ISO 3166-1 and XK", len(countries))
 	}
-	continents := []string{"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
 	for i, c := range countries {
 		if i > 0 && countries[i-1].code >= c.code {
 			t.Errorf("%s is not after %s", c.code, countries[i-1].code)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/oschwald/geoip2-golang/v2"
@@ -92,17 +93,26 @@ var (
 	subdivisionCode = regexp.MustCompile(`^[A-Z0-9]{1,3}$`) // ISO 3166-2, the part after the hyphen
 )
 
+// continents are those of geo.Place.
+var continents = []string{"AF", "AN", "AS", "EU", "NA", "OC", "SA"}
+
+// longestCity is how many bytes the name of a city may have. The longest in English has 85.
+const longestCity = 255
+
 // place keeps what is in the form of a code: databases write "", "-" and "None" for the unknown, and the flat
 // schema has names of states where a code should be.
 func place(continent, country, subdivision, city string) geo.Place {
-	p := geo.Place{City: city}
+	var p geo.Place
+	if len(city) <= longestCity {
+		p.City = city
+	}
 	if country = strings.ToUpper(country); letters.MatchString(country) {
 		p.Country = country
 	}
 	if wide, ok := wideCodes[p.Country]; ok {
 		p.Country, p.Continent = "", wide
 	}
-	if letters.MatchString(continent) {
+	if slices.Contains(continents, continent) {
 		p.Continent = continent
 	}
 	if p.Country != "" && subdivisionCode.MatchString(subdivision) {
