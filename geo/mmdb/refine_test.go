@@ -2,6 +2,8 @@ package mmdb
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -215,14 +217,8 @@ func TestMergeTwin(t *testing.T) {
 			}
 			var want geo.Place
 			for _, db := range dbs {
-				longest, ok := netip.Prefix{}, false
-				for text := range db.networks {
-					if p := netip.MustParsePrefix(text); p.Contains(a) && (!ok || p.Bits() > longest.Bits()) {
-						longest, ok = p, true
-					}
-				}
-				if ok {
-					want = refine(want, rawPlace(db.networks[longest.String()]))
+				if p, ok := longestOf(maps.Keys(db.networks), a); ok {
+					want = refine(want, rawPlace(db.networks[p]))
 				}
 			}
 			want = complete(want)
@@ -231,6 +227,17 @@ func TestMergeTwin(t *testing.T) {
 			}
 		}
 	}
+}
+
+// longestOf returns the longest prefix around an address.
+func longestOf(prefixes iter.Seq[string], a netip.Addr) (longest string, ok bool) {
+	bits := -1
+	for text := range prefixes {
+		if p := netip.MustParsePrefix(text); p.Contains(a) && p.Bits() > bits {
+			longest, bits, ok = text, p.Bits(), true
+		}
+	}
+	return longest, ok
 }
 
 // rawPlace is what the records of TestMergeTwin say.

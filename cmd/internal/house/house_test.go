@@ -36,7 +36,7 @@ type room struct {
 // The first room that fits a package counts.
 var house = []room{
 	{"geo/mmdb/gen", top, []string{"geo"}, "it writes what geo/mmdb embeds"},
-	{"geo/mmdb", edge, []string{"geo"}, "it turns files into a geo source"},
+	{"geo/mmdb", edge, []string{"geo", "zones/strict"}, "it turns files into a geo source"},
 	{"geo/rtt", pure, []string{"geo", "zones/strict"}, "it orders regions for places"},
 	{"geo", pure, nil, "places know nothing of health or DNS"},
 	{"health/control", pure, []string{"geo", "health"}, "the state machine of the voters must give the same on each"},
