@@ -57,8 +57,20 @@ func Default() (*geo.Table, error) { return Load(nil) }
 //
 // The error has a line for each file that is missing, damaged or of an unsupported type; it names the file.
 func Read(paths []string) (*geo.Table, []Info, error) {
+	table, sources, err := read(paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	infos := make([]Info, len(sources))
+	for i, s := range sources {
+		infos[i] = s.Info
+	}
+	return table, infos, nil
+}
+
+func read(paths []string) (*geo.Table, []source, error) {
 	var tables []*geo.Table
-	var infos []Info
+	var sources []source
 	var errs []error
 	finish := complete
 	if len(paths) > 1 {
@@ -66,11 +78,11 @@ func Read(paths []string) (*geo.Table, []Info, error) {
 	}
 	add := func(path string, data []byte, err error) {
 		var t *geo.Table
-		var info Info
+		var s source
 		if err == nil {
-			t, info, err = tableOf(path, data, finish)
+			t, s, err = tableOf(path, data, finish)
 		}
-		tables, infos, errs = append(tables, t), append(infos, info), append(errs, err)
+		tables, sources, errs = append(tables, t), append(sources, s), append(errs, err)
 	}
 	if len(paths) == 0 {
 		data, err := unpack(embedded)
@@ -83,20 +95,21 @@ func Read(paths []string) (*geo.Table, []Info, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, nil, err
 	}
-	return together(tables), infos, nil
+	return together(tables), sources, nil
 }
 
-// tableOf returns what one database knows.
-func tableOf(path string, data []byte, finish func(geo.Place) geo.Place) (*geo.Table, Info, error) {
+// tableOf returns what one database knows, and what it is.
+func tableOf(path string, data []byte, finish func(geo.Place) geo.Place) (*geo.Table, source, error) {
 	f, err := parse(path, data, finish)
 	if err != nil {
-		return nil, Info{}, err
+		return nil, source{}, err
 	}
 	var b geo.Builder
 	if err := f.fill(&b); err != nil {
-		return nil, Info{}, err
+		return nil, source{}, err
 	}
-	return b.Build(), f.info, nil
+	s := sourceIn(data, f.info)
+	return b.Build(), s, nil // without the data, of which nothing is needed any more
 }
 
 // together returns what tables know together, the later ones over the earlier ones.
