@@ -225,7 +225,7 @@ func TestBigZone(t *testing.T) {
 }
 
 func TestCityDatabase(t *testing.T) {
-	db, err := maxminddb.OpenBytes(cityDatabase())
+	db, err := maxminddb.OpenBytes(cityDatabase(citySize{100_000, 20_000, 2_000}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ const defaultLoads = "mix,geo,weighted,failover,signed,signed-nodata,signed-deni
 
 func compareAll() error {
 	b := &bench{}
-	var names, only string
+	var names, only, writeCity string
 	flag.StringVar(&b.program, "meridian", "bin/meridian", "the program under test")
 	flag.StringVar(&b.before, "before", "", "another build of it, that has its turn in each round too")
 	flag.StringVar(&names, "loads", defaultLoads, "what is measured, of "+strings.Join(append(loadNames(), specials...), ", "))
@@ -59,7 +59,11 @@ func compareAll() error {
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each server has its turn")
 	flag.DurationVar(&b.seconds, "time", 1500*time.Millisecond, "of full load, for each server and round")
 	flag.StringVar(&b.city, "city", "", "a city database in MaxMind's format; without one, one is made up")
+	flag.StringVar(&writeCity, "write-city", "", "write a made-up city database with as many networks as the largest there are to this file, and measure nothing")
 	flag.Parse()
+	if writeCity != "" {
+		return os.WriteFile(writeCity, cityDatabase(allCities), 0o600)
+	}
 	b.only = strings.Split(only, ",")
 	wanted, err := chosen(names)
 	if err != nil {
@@ -127,7 +131,7 @@ func (b *bench) needCity() (err error) {
 		return err
 	}
 	b.city = filepath.Join(b.dir, "city.mmdb")
-	return os.WriteFile(b.city, cityDatabase(), 0o600)
+	return os.WriteFile(b.city, cityDatabase(someCities), 0o600)
 }
 
 // report measures and prints.
