@@ -103,6 +103,20 @@ func Embedded(a netip.Addr, known int) (v4 netip.Addr, offset int, ok bool) {
 	return netip.Addr{}, 0, false
 }
 
+// Carrying reports whether every address of p carries an IPv4 address.
+func Carrying(p netip.Prefix) bool {
+	if !p.Addr().Is6() {
+		return false
+	}
+	first := p.Addr().As16()
+	for _, e := range embeddings {
+		if e.block.Bits() <= p.Bits() && prefixHas(e.block, first) {
+			return true
+		}
+	}
+	return false
+}
+
 // prefixHas is netip.Prefix.Contains for raw bytes: Contains refuses v4-mapped addresses.
 func prefixHas(p netip.Prefix, a [16]byte) bool {
 	block, bits := p.Addr().As16(), p.Bits()

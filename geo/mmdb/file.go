@@ -28,8 +28,8 @@ type file struct {
 	records records // many networks share one
 }
 
-// readFile reads instead of mapping: a mapped file that is rewritten in place kills the process.
-func readFile(path string) ([]byte, error) {
+// readFile reads a file of at most so many bytes. It reads instead of mapping: a mapped file that is rewritten in place kills the process.
+func readFile(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, pathError(path, err)
@@ -43,12 +43,14 @@ func readFile(path string) ([]byte, error) {
 		return nil, pathError(path, syscall.EISDIR)
 	}
 	var data bytes.Buffer
-	data.Grow(int(min(max(0, info.Size()), maxFileSize)) + bytes.MinRead)
-	if _, err := data.ReadFrom(io.LimitReader(f, maxFileSize+1)); err != nil {
-		return nil, pathError(path, err)
+	if info.Size() <= most {
+		data.Grow(int(max(0, info.Size())) + bytes.MinRead)
+		if _, err := data.ReadFrom(io.LimitReader(f, most+1)); err != nil {
+			return nil, pathError(path, err)
+		}
 	}
-	if data.Len() > maxFileSize {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, maxFileSize)
+	if info.Size() > most || int64(data.Len()) > most { // it may have grown
+		return nil, pathError(path, fmt.Errorf("larger than %d bytes", most))
 	}
 	return data.Bytes(), nil
 }

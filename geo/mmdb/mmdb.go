@@ -89,7 +89,7 @@ func read(paths []string) (*geo.Table, []source, error) {
 		add(Embedded, data, err)
 	}
 	for _, path := range paths { // one after the other: a file takes more memory than its table
-		data, err := readFile(path)
+		data, err := readFile(path, maxFileSize)
 		add(path, data, err)
 	}
 	if err := errors.Join(errs...); err != nil {

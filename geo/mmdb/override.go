@@ -95,7 +95,7 @@ func ReadOverrides(paths []string) (*Overrides, error) {
 	}
 	var p overridesParser
 	for _, path := range paths {
-		data, err := readFile(path)
+		data, err := readFile(path, strict.MaxSize)
 		if err != nil {
 			p.report.Add(strict.Position{File: path}, "%v", errors.Unwrap(err))
 			continue
@@ -143,7 +143,7 @@ func (p *overridesParser) file(name string, data []byte) {
 			continue
 		}
 		p.first[prefix] = e.Position
-		if _, _, ok := geo.Embedded(prefix.Addr(), 128); ok {
+		if geo.Carrying(prefix) {
 			p.report.Add(e.Position, "prefix %v: its addresses carry an IPv4 address, by which clients are placed (list that)", prefix)
 		}
 		place := p.place(prefix, e.Value)

@@ -1,6 +1,7 @@
 package mmdb
 
 import (
+	"bytes"
 	"flag"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -213,4 +215,84 @@ func FuzzOverrides(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A prefix around more than the addresses that carry an IPv4 address is not refused for these.
+func TestOverridesAroundCarriedAddresses(t *testing.T) {
+	for _, row := range []struct {
+		prefix string
+		good   bool
+	}{
+		{"::/0", true}, {"0.0.0.0/0", true}, {"2001::/16", true}, {"2002::/15", true}, {"2001::/32", false}, {"2002::/16", false}, {"::ffff:0:0/96", false},
+	} {
+		path := filepath.Join(t.TempDir(), "overrides.yaml")
+		if err := os.WriteFile(path, []byte(`"`+row.prefix+`": {country: DE}`+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadOverrides([]string{path}); (err == nil) != row.good {
+			t.Errorf("%s: %v, want it good: %v", row.prefix, err, row.good)
+		}
+	}
+}
+
+// The prefixes of all addresses may be listed, over a database that says nothing.
+func TestOverridesOfEverything(t *testing.T) {
+	empty := testDB{kind: "GeoLite2-City", version: 6, recordSize: 24, networks: map[string]record{}}
+	path := filepath.Join(t.TempDir(), "overrides.yaml")
+	if err := os.WriteFile(path, []byte("0.0.0.0/0: {country: DE}\n::/0: {country: US}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := mustRead(t, Sources{Databases: []string{empty.write(t)}, Overrides: []string{path}}, nil)
+	groups := p.Table.Partition(func(id geo.PlaceID) geo.GroupID { return geo.GroupID(len(p.Table.Place(id).Country)) })
+	for _, row := range []struct {
+		address, country string
+		group            geo.GroupID
+	}{
+		{"8.8.8.8", "DE", 2}, {"223.255.255.255", "DE", 2}, {"2600::1", "US", 2}, {"3fff:ffff::", "US", 2},
+		{"10.0.0.1", "", geo.SpecialGroup}, {"255.255.255.255", "", geo.SpecialGroup}, {"::1", "", geo.SpecialGroup}, {"ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", "", geo.SpecialGroup},
+	} {
+		a := netip.MustParseAddr(row.address)
+		if got := p.Table.Place(p.Table.Lookup(a)).Country; got != row.country {
+			t.Errorf("%v is in %q, want %q", a, got, row.country)
+		}
+		if got, _ := groups.Lookup(a); got != row.group {
+			t.Errorf("%v is in group %d, want %d", a, got, row.group)
+		}
+	}
+	var cache bytes.Buffer
+	if err := p.WriteCache(&cache); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := parseCache(&cache, int64(cache.Len()), &p.header); err != nil {
+		t.Errorf("the cache of a database that says nothing: %v", err)
+	}
+}
+
+// An override file that can't be what it should be is not read into memory, and named.
+func TestOverridesTooLarge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "overrides.yaml")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, maxFileSize+1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := ReadOverrides([]string{path})
+	if want := fmt.Sprintf("%s: larger than %d bytes", path, strict.MaxSize); err == nil || err.Error() != want {
+		t.Errorf("ReadOverrides = %v, want %s", err, want)
+	}
+}
+
+// A file without any prefix, as before the first one is written, says nothing; it is good.
+func TestOverridesWithoutAny(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "overrides.yaml")
+	for _, text := range []string{"", "# None yet.\n", "{}\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o, err := ReadOverrides([]string{path})
+		if err != nil || o.Prefixes() != 0 {
+			t.Errorf("%q: %d prefixes, %v", text, o.Prefixes(), err)
+		}
+	}
 }
