@@ -16,7 +16,6 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
-	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
@@ -25,15 +24,17 @@ import (
 
 type explainCommand struct {
 	endpoint
-	Name   string     `arg:"" help:"Name that is asked for."`
-	Type   string     `arg:"" optional:"" help:"Type of record." default:"A"`
-	Client netip.Addr `help:"Address that the query comes from." default:"127.0.0.1" placeholder:"IP"`
-	Subnet string     `help:"EDNS client subnet of the query." placeholder:"PREFIX"`
-	Random string     `help:"Number that decides between weighted answers, 0 to 4294967295; by default a random one." placeholder:"N"`
-	At     string     `help:"Replay what the node answered at a time: RFC 3339, a time of day that was last like 03:12, or how long ago like -15m." placeholder:"TIME"`
-	If     []string   `sep:"none" help:"Suppose that something is otherwise, more than once if need be: ${whatif}." placeholder:"'WORD NAME'"`
-	Config string     `help:"Answer offline from this world's directory, with all endpoints up and all controls as they start." placeholder:"DIR"`
-	JSON   bool       `help:"Print JSON." name:"json"`
+	Name         string     `arg:"" help:"Name that is asked for."`
+	Type         string     `arg:"" optional:"" help:"Type of record." default:"A"`
+	Client       netip.Addr `help:"Address that the query comes from." default:"127.0.0.1" placeholder:"IP"`
+	Subnet       string     `help:"EDNS client subnet of the query." placeholder:"PREFIX"`
+	Random       string     `help:"Number that decides between weighted answers, 0 to 4294967295; by default a random one." placeholder:"N"`
+	At           string     `help:"Replay what the node answered at a time: RFC 3339, a time of day that was last like 03:12, or how long ago like -15m." placeholder:"TIME"`
+	If           []string   `sep:"none" help:"Suppose that something is otherwise, more than once if need be: ${whatif}." placeholder:"'WORD NAME'"`
+	Config       string     `help:"Answer offline from this world's directory, with all endpoints up and all controls as they start." placeholder:"DIR"`
+	Geo          []string   `help:"With --config, MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
+	GeoOverrides []string   `help:"With --config, YAML files that place prefixes over what the databases say." placeholder:"FILE"`
+	JSON         bool       `help:"Print JSON." name:"json"`
 }
 
 // Run asks the running node, or a world offline.
@@ -43,6 +44,9 @@ func (c explainCommand) Run() error {
 			return errors.New("--at asks what a running node has kept: leave --config out")
 		}
 		return c.offline()
+	}
+	if len(c.Geo) > 0 || len(c.GeoOverrides) > 0 {
+		return errors.New("--geo and --geo-overrides are for --config: a running node has places of its own")
 	}
 	values := url.Values{"name": {c.Name}, "type": {c.Type}, "client": {c.Client.String()}}
 	if c.Subnet != "" {
@@ -119,9 +123,9 @@ func (c explainCommand) offline() error {
 		}
 		question.Client.Subnet = prefix.Masked()
 	}
-	table, err := mmdb.Default()
+	table, err := readPlaces(c.Geo, c.GeoOverrides)
 	if err != nil {
-		return err
+		return mistakes(err)
 	}
 	plan, err := host.Load(c.Config, table)
 	if err != nil {

@@ -11,21 +11,21 @@ import (
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
 	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/zones"
 	"github.com/meridian-gslb/meridian/zones/forecast"
 	"github.com/meridian-gslb/meridian/zones/whatif"
 )
 
 type planCommand struct {
-	Old     string           `arg:"" help:"World's directory as it is; with --if the only one." placeholder:"OLD"`
-	New     string           `arg:"" optional:"" help:"World's directory as it is to be." placeholder:"NEW"`
-	If      []string         `help:"Say what happens in one world if this were so: down ENDPOINT, up ENDPOINT, drain ENDPOINT, lose REGION, off CONTROL or on CONTROL; several times, or with commas, for several at once." sep:"none" placeholder:"'lose REGION'"`
-	Clients string           `help:"File of client prefixes, one a line, with a weight if it is not 1: shares are said of them too." placeholder:"FILE"`
-	Geo     []string         `help:"MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
-	Allow   []forecast.Guard `help:"Take what a guard finds: empty, records or ttl; several times for several." placeholder:"GUARD"`
-	All     bool             `help:"Leave nothing out of long lists."`
-	JSON    bool             `help:"Print JSON." name:"json"`
+	Old          string           `arg:"" help:"World's directory as it is; with --if the only one." placeholder:"OLD"`
+	New          string           `arg:"" optional:"" help:"World's directory as it is to be." placeholder:"NEW"`
+	If           []string         `help:"Say what happens in one world if this were so: down ENDPOINT, up ENDPOINT, drain ENDPOINT, lose REGION, off CONTROL or on CONTROL; several times, or with commas, for several at once." sep:"none" placeholder:"'lose REGION'"`
+	Clients      string           `help:"File of client prefixes, one a line, with a weight if it is not 1: shares are said of them too." placeholder:"FILE"`
+	Geo          []string         `help:"MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
+	GeoOverrides []string         `help:"YAML files that place prefixes over what the databases say." placeholder:"FILE"`
+	Allow        []forecast.Guard `help:"Take what a guard finds: empty, records or ttl; several times for several." placeholder:"GUARD"`
+	All          bool             `help:"Leave nothing out of long lists."`
+	JSON         bool             `help:"Print JSON." name:"json"`
 }
 
 // Run prints what a change of a world does, or what happens in one if something were otherwise.
@@ -45,9 +45,9 @@ func (c planCommand) run(out, findings io.Writer) error {
 			return mistakes(err)
 		}
 	}
-	table, err := mmdb.Load(c.Geo)
+	table, err := readPlaces(c.Geo, c.GeoOverrides)
 	if err != nil {
-		return err
+		return mistakes(err)
 	}
 	plan, err := c.load(findings, c.Old, table)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/host"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
+	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/zones"
 )
@@ -20,7 +21,7 @@ type serveCommand struct {
 	Config string `help:"The node's file." required:"" placeholder:"NODE.yaml"`
 }
 
-// Run serves until it is told to end (SIGINT, SIGTERM); SIGHUP reads the world and the certificate again.
+// Run serves until it is told to end (SIGINT, SIGTERM); SIGHUP reads the world, the files that clients are placed by and the certificate again.
 func (c serveCommand) Run() error {
 	text, err := os.ReadFile(c.Config)
 	if err != nil {
@@ -74,8 +75,9 @@ func mistakes(err error) error {
 }
 
 type checkCommand struct {
-	Path string   `arg:"" help:"A world's directory, or a node's file." placeholder:"CONFIG"`
-	Geo  []string `help:"MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
+	Path         string   `arg:"" help:"A world's directory, or a node's file." placeholder:"CONFIG"`
+	Geo          []string `help:"MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
+	GeoOverrides []string `help:"YAML files that place prefixes over what the databases say." placeholder:"FILE"`
 }
 
 // Run prints mistakes and warnings; mistakes make it fail.
@@ -99,7 +101,7 @@ func (c checkCommand) checkNode() error {
 	if err != nil {
 		return mistakes(err)
 	}
-	cfg.Geo = append(c.Geo, cfg.Geo...)
+	cfg.Geo, cfg.GeoOverrides = append(c.Geo, cfg.Geo...), append(c.GeoOverrides, cfg.GeoOverrides...)
 	plan, wrong := host.Check(*cfg)
 	for _, err := range wrong {
 		var problems zones.Problems
@@ -120,9 +122,9 @@ func (c checkCommand) checkNode() error {
 }
 
 func (c checkCommand) checkWorld() error {
-	table, err := mmdb.Load(c.Geo)
+	table, err := readPlaces(c.Geo, c.GeoOverrides)
 	if err != nil {
-		return err
+		return mistakes(err)
 	}
 	plan, err := host.Load(c.Path, table)
 	if err != nil {
@@ -130,6 +132,15 @@ func (c checkCommand) checkWorld() error {
 	}
 	tellWorld(c.Path, plan)
 	return nil
+}
+
+// readPlaces reads where clients are.
+func readPlaces(databases, overrides []string) (*geo.Table, error) {
+	places, err := mmdb.Sources{Databases: databases, Overrides: overrides}.Read(nil)
+	if err != nil {
+		return nil, err
+	}
+	return places.Table, nil
 }
 
 // tellWorld prints the warnings about a good world, and what is in it.

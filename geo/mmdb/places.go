@@ -101,5 +101,8 @@ func (s Sources) databases(before *Places) (*Places, error) {
 // Kept reports whether WriteCache would write what a start takes: of the embedded database it does not.
 func (p *Places) Kept() bool { return len(p.header.Sources) > 0 }
 
+// SameDatabases reports whether what the databases say was made once for p and o; o may be nil.
+func (p *Places) SameDatabases(o *Places) bool { return o != nil && p.base == o.base }
+
 // WriteCache writes what the databases say, for Sources.Cache. Whoever calls it has the file replaced at once or not at all.
 func (p *Places) WriteCache(w io.Writer) error { return writeCache(w, p.base, &p.header) }

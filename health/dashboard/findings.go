@@ -49,6 +49,7 @@ const (
 	kindVoters   = "voters"
 	kindSnapshot = "snapshot"
 	kindWorld    = "world"
+	kindPlaces   = "places"
 )
 
 // How long nodes may differ: what is on its way is no news, and what stays is an alarm.
@@ -61,7 +62,7 @@ const (
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
-//	warning    a configuration or a zone file refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
+//	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds · an endpoint set by hand past its expiry, or forced up and not measured up ·
 //	           no room for latches
 //	notice     a control off · an endpoint set by hand · a member that waits to be resumed · a check held back · one region that sees it otherwise · a node that is not ready
@@ -92,12 +93,10 @@ func (f *findings) snapshot(c scene) {
 		f.add(levelCritical, 2, kindVoters, string(c.node.Name), c.node.Started, "Node %s does not vote: %s", c.node.Name, c.node.Abstains)
 	}
 	if r := c.node.Refused; r != nil {
-		mistakes := strings.Split(strings.TrimSpace(r.Text), "\n")
-		more := ""
-		if len(mistakes) > 1 {
-			more = fmt.Sprintf(" (and %d more)", len(mistakes)-1)
-		}
-		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "%s: %s%s", r.extent(), mistakes[0], more)
+		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "%s: %s", r.extent(), r.first())
+	}
+	if r := c.node.PlacesRefused; r != nil {
+		f.add(levelWarning, 0, kindPlaces, string(c.node.Name), r.Since, "The databases or overrides that clients are placed by are refused, older ones are in force: %s", r.first())
 	}
 	if failing := c.node.Failing; failing != nil {
 		f.add(levelCritical, 1, kindWorld, string(c.node.Name), time.Time{}, "Node %s answers SERVFAIL for %s, of which it has no data or not the keys; its log says why",
@@ -121,6 +120,15 @@ func (f *findings) snapshot(c scene) {
 
 // mostNames bounds how many things a finding names.
 const mostNames = 3
+
+// first returns the first mistake, and how many more there are.
+func (r *Refusal) first() string {
+	mistakes := strings.Split(strings.TrimSpace(r.Text), "\n")
+	if len(mistakes) == 1 {
+		return mistakes[0]
+	}
+	return fmt.Sprintf("%s (and %d more)", mistakes[0], len(mistakes)-1)
+}
 
 // extent says what is refused, and what is in force.
 func (r *Refusal) extent() string {

@@ -142,6 +142,10 @@ func TestFindings(t *testing.T) {
 			{"a zone has no data", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Failing = &Failing{1, []string{"example.com."}} }) },
 				"Node us1 answers SERVFAIL for zone example.com., of which it has no data or not the keys; its log says why", "critical"},
 			{"it is mended", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.Refused, n.Failing = nil, nil }) }, well, ""},
+			{"a database of places is refused", 0, func(f *fake) {
+				f.change(func(n *NodeInfo) { n.PlacesRefused = &Refusal{Text: "city.mmdb: damaged: x\no.yaml:1: y"} })
+			}, "The databases or overrides that clients are placed by are refused, older ones are in force: city.mmdb: damaged: x (and 1 more)", "warning"},
+			{"it is taken", 0, func(f *fake) { f.change(func(n *NodeInfo) { n.PlacesRefused = nil }) }, well, ""},
 			{"not ready", 0, peer("eu1", func(p *Peer) { p.Ready = false }), well + ". Node eu1 in eu-west does not answer queries yet", "notice"},
 			{"ready", 0, peer("eu1", func(p *Peer) { p.Ready = true }), well, ""},
 			{"nodes differ, as they do while news travels", 0, func(f *fake) { f.skew = true }, well, ""},

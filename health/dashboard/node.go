@@ -9,18 +9,19 @@ import (
 
 // NodeInfo is what is shown of the node itself and of the mesh as it sees it. It is immutable.
 type NodeInfo struct {
-	Name     health.NodeID     `json:"name"`
-	Region   geo.RegionID      `json:"region"`
-	Roles    []string          `json:"roles"`
-	Version  string            `json:"version"`
-	Started  time.Time         `json:"started"`
-	Raft     string            `json:"raft,omitempty"`     // for people: "leader is eu1, 3 voters"; empty: no voters are configured
-	Quorum   bool              `json:"quorum"`             // the voters can decide, as far as the node knows
-	Dropped  map[string]uint64 `json:"dropped,omitempty"`  // messages refused, by reason
-	Abstains string            `json:"abstains,omitempty"` // why this voter does not vote; empty: it does, or is none
-	Refused  *Refusal          `json:"refused,omitempty"`  // nil: the configuration on disk is in force
-	Failing  *Failing          `json:"failing,omitempty"`  // nil: the node answers all zones, or is no nameserver
-	Peers    []Peer            `json:"-"`                  // ordered by name, this node included; shown by themselves
+	Name          health.NodeID     `json:"name"`
+	Region        geo.RegionID      `json:"region"`
+	Roles         []string          `json:"roles"`
+	Version       string            `json:"version"`
+	Started       time.Time         `json:"started"`
+	Raft          string            `json:"raft,omitempty"`           // for people: "leader is eu1, 3 voters"; empty: no voters are configured
+	Quorum        bool              `json:"quorum"`                   // the voters can decide, as far as the node knows
+	Dropped       map[string]uint64 `json:"dropped,omitempty"`        // messages refused, by reason
+	Abstains      string            `json:"abstains,omitempty"`       // why this voter does not vote; empty: it does, or is none
+	Refused       *Refusal          `json:"refused,omitempty"`        // nil: the configuration on disk is in force
+	PlacesRefused *Refusal          `json:"places_refused,omitempty"` // nil: clients are placed by the databases and overrides as they are on disk
+	Failing       *Failing          `json:"failing,omitempty"`        // nil: the node answers all zones, or is no nameserver
+	Peers         []Peer            `json:"-"`                        // ordered by name, this node included; shown by themselves
 }
 
 // Failing are the zones that the node answers SERVFAIL, for it has no data or not the keys of them.
@@ -29,7 +30,7 @@ type Failing struct {
 	Zones []string `json:"zones"` // by apex; of many the first ten
 }
 
-// A Refusal says that the configuration on disk was not taken, or not all of it.
+// A Refusal says that files on disk were not taken, or not all of them.
 type Refusal struct {
 	Since time.Time `json:"since"`
 	Text  string    `json:"text"`            // every mistake, one a line

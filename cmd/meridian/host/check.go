@@ -16,8 +16,8 @@ import (
 )
 
 // Check reads what a start would read of keys, certificates and the world, and returns all that would be refused, or would leave
-// a zone without answers, each with the key of the node's file that names it. Mistakes of the world are zones.Problems. Where only
-// other things are wrong there is a plan too.
+// a zone without answers, each with the key of the node's file that names it. Mistakes of the world and of
+// overrides of places are zones.Problems. Where only other things are wrong there is a plan too.
 func Check(cfg nodefile.Node) (*zones.Plan, []error) {
 	var wrong []error
 	note := func(err error) {
@@ -35,6 +35,11 @@ func Check(cfg nodefile.Node) (*zones.Plan, []error) {
 		note(fmt.Errorf("geo: %w", err))
 		table, err = mmdb.Default() // whose places are as good for finding mistakes
 		note(err)
+	}
+	over, err := mmdb.ReadOverrides(cfg.GeoOverrides)
+	note(err)
+	if table != nil {
+		table = over.Apply(table)
 	}
 	var plan *zones.Plan
 	if table != nil {

@@ -33,7 +33,6 @@ import (
 	"github.com/meridian-gslb/meridian/gateway"
 	"github.com/meridian-gslb/meridian/gateway/route"
 	"github.com/meridian-gslb/meridian/geo"
-	"github.com/meridian-gslb/meridian/geo/mmdb"
 	"github.com/meridian-gslb/meridian/geo/rtt"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
@@ -53,6 +52,7 @@ type Host struct {
 	store    *store
 	metrics  *metrics
 	compiler *compiler
+	placer   *placer
 	journal  *journal
 	past     *past.Store // nil: nothing is kept for replays
 
@@ -170,6 +170,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		h.done.Go(func() { h.past.Run(h.stopped) })
 	}
 	h.done.Go(func() { h.compiler.run(ctx, h.compiled, h.refused) })
+	h.done.Go(func() { h.placer.run(ctx) })
 	h.done.Go(func() { h.propose(ctx) })
 	h.done.Go(func() { h.keepUp(ctx, h.away) })
 	h.done.Go(func() { h.driveKeys(ctx) })
@@ -237,19 +238,15 @@ func (h *Host) warnOfEnd(now time.Time) {
 // compileFirst reads the world and, meanwhile, where clients are.
 func (h *Host) compileFirst(table *geo.Table) (*zones.Plan, error) {
 	defer debug.SetGCPercent(debug.SetGCPercent(loadingGC))
-	places := sync.OnceValues(func() (*geo.Table, error) {
-		if table != nil {
-			return table, nil
-		}
-		return mmdb.Load(h.cfg.Geo)
-	})
-	h.done.Go(func() { _, _ = places() })
+	h.placer = newPlacer(&h.cfg, table, h.log, h.metrics)
+	h.done.Go(func() { _, _ = h.placer.table() })
 	h.compiler = &compiler{
-		dir: directory(h.cfg.World), data: h.cfg.Data, places: places, log: h.log, metrics: h.metrics, accept: h.canServe,
+		dir: directory(h.cfg.World), data: h.cfg.Data, places: h.placer.table, log: h.log, metrics: h.metrics, accept: h.canServe,
 		failed: h.refusal.Store,
-		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1),
+		reload: make(chan struct{}, 1), copied: make(chan struct{}, 1), learned: make(chan *rtt.Orders, 1), moved: make(chan struct{}, 1),
 		begin: func() {}, past: pastWorlds{asked: make(chan *pastWorld)},
 	}
+	h.placer.changed = h.compiler.placesChanged
 	return h.compiler.first()
 }
 
@@ -300,8 +297,12 @@ func (h *Host) refused(err error) {
 	h.post(func(now time.Time) { h.node.Refused(err, now) })
 }
 
-// Reload reads the world's directory and the certificate of encrypted DNS again.
+// Reload reads the world's directory, the files that clients are placed by and the certificate of encrypted DNS again.
 func (h *Host) Reload() {
+	select {
+	case h.placer.reload <- struct{}{}:
+	default: // it is asked for already
+	}
 	if h.certificate != nil {
 		select {
 		case h.certificate.reload <- struct{}{}:

@@ -15,6 +15,7 @@ import (
 type metrics struct {
 	events   *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
+	places   *prometheus.CounterVec
 	compile  prometheus.Histogram
 	overflow prometheus.Counter
 }
@@ -27,6 +28,9 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_config_reloads_total", Help: "Changed worlds that were read, by result: taken, partly (all but zone files with mistakes) or refused.",
 		}, []string{"result"}),
+		places: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_geo_reloads_total", Help: "Changed databases and overrides of places that were read, by result: taken or refused.",
+		}, []string{"result"}),
 		compile: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "meridian_compile_duration_seconds", Help: "Time to read and compile a world.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
@@ -35,10 +39,13 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 			Name: "meridian_node_events_dropped_total", Help: "Messages and samples dropped because the node was busy.",
 		}),
 	}
-	r.MustRegister(m.events, m.reloads, m.compile, m.overflow, newStateCollector(h),
+	r.MustRegister(m.events, m.reloads, m.places, m.compile, m.overflow, newStateCollector(h),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{reloadTaken, reloadPartly, reloadRefused} {
 		m.reloads.WithLabelValues(result)
+	}
+	for _, result := range []string{reloadTaken, reloadRefused} {
+		m.places.WithLabelValues(result)
 	}
 	return m
 }
@@ -63,6 +70,14 @@ func (m *metrics) reload(world *zones.World, err error) {
 	m.reloads.WithLabelValues(result).Inc()
 }
 
+func (m *metrics) placesRead(err error) {
+	result := reloadTaken
+	if err != nil {
+		result = reloadRefused
+	}
+	m.places.WithLabelValues(result).Inc()
+}
+
 func (m *metrics) compiled(took time.Duration) { m.compile.Observe(took.Seconds()) }
 
 // A stateCollector reads what it reports from the node's last view and snapshot.
@@ -82,6 +97,7 @@ type stateCollector struct {
 	load     *prometheus.Desc
 	capacity *prometheus.Desc
 	kept     *prometheus.Desc
+	built    *prometheus.Desc
 }
 
 func newStateCollector(h *Host) *stateCollector {
@@ -103,13 +119,14 @@ func newStateCollector(h *Host) *stateCollector {
 		load:     desc("pool_member_load", "What a member with a capacity gets as the demand of the last two minutes predicts: answers or requests per second, like its capacity.", "pool", "member"),
 		capacity: desc("pool_member_capacity", "What a member can take: answers per second (its share of all that were given in the last two minutes), or requests per second.", "pool", "member"),
 		kept:     desc("pool_member_kept_ratio", "The part of the prefixes that a member with a capacity has room for; the others are answered the next one.", "pool", "member"),
+		built:    desc("geo_database_built_timestamp_seconds", "When the oldest of the databases that clients are placed by was built, in Unix time."),
 		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches, c.load, c.capacity, c.kept} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches, c.load, c.capacity, c.kept, c.built} {
 		ch <- d
 	}
 }
@@ -120,6 +137,9 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(c.ends, float64(c.host.identity.Expires().Unix()))
+	if built, ok := c.host.placer.oldest(); ok {
+		gauge(c.built, float64(built.Unix()))
+	}
 	if s := c.host.snapshot.Load(); s != nil {
 		gauge(c.age, time.Since(s.Published).Seconds())
 		for _, pool := range s.Pools {

@@ -26,7 +26,7 @@ What a node with all roles and a query log serves at ` + "`/metrics`" + ` of ` +
 with fewer roles has fewer. Clients choose no label.
 
 Counters without labels are there from the start, at 0. So are, with every value of their labels, those whose names have ` + "`_dns_`" + ` in them (but not
-` + "`meridian_dns_answers_total` and `meridian_dns_error_reports_total`" + `), ` + "`meridian_config_reloads_total`, `meridian_dashboard_dropped_total`" + `,
+` + "`meridian_dns_answers_total` and `meridian_dns_error_reports_total`" + `), ` + "`meridian_config_reloads_total`, `meridian_geo_reloads_total`, `meridian_dashboard_dropped_total`" + `,
 ` + "`meridian_dnssec_signatures_total`, `meridian_gateway_connections_refused_total` and `meridian_gateway_requests_refused_total`" + `. Every other
 counter with labels appears when it first counts; until then a search in Prometheus finds nothing, not 0.
 

@@ -25,7 +25,7 @@ type pastWorlds struct {
 	asked chan *pastWorld
 
 	plan   *zones.Plan // of the world that was asked for last, for a minute
-	orders *rtt.Orders // that it was compiled by
+	orders *rtt.Orders // that it was compiled by; of another table they are others
 	forget <-chan time.Time
 }
 

@@ -69,7 +69,7 @@ func (h *Host) submit(ctx context.Context, c control.Command) (control.Result, e
 }
 
 func (h *Host) info() dashboard.NodeInfo {
-	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version(), Refused: h.refusal.Load()}
+	info := dashboard.NodeInfo{Name: h.cfg.Name, Region: h.cfg.Region, Roles: h.cfg.Roles.Names(), Version: Version(), Refused: h.refusal.Load(), PlacesRefused: h.placer.refusal.Load()}
 	if h.replica != nil {
 		s := h.replica.Status()
 		info.Raft, info.Quorum, info.Abstains = raftText(s), s.Leader != "", h.abstains

@@ -36,7 +36,8 @@ type compiler struct {
 	data string // directory of the pack
 	log  *slog.Logger
 
-	places func() (*geo.Table, error) // where clients are; it may wait
+	places func() (*geo.Table, error) // where clients are; the first time it may wait
+	moved  chan struct{}              // they are elsewhere
 	accept func(*zones.Plan) error    // whether this node can serve it
 	failed func(*dashboard.Refusal)   // is told of mistakes at the start
 
@@ -254,6 +255,14 @@ func (c *compiler) copiesChanged() {
 	}
 }
 
+// placesChanged has the world compiled by the places as they are now, from any goroutine.
+func (c *compiler) placesChanged() {
+	select {
+	case c.moved <- struct{}{}:
+	default: // it will be
+	}
+}
+
 // keep packs a good world for a start at which the directory has mistakes. What was packed before this start may be damaged by
 // now, so that is read once.
 func (c *compiler) keep() {
@@ -280,7 +289,8 @@ func (c *compiler) keep() {
 	c.keepForReplays(packName)
 }
 
-// run compiles whenever the directory changes, a reload is asked for, or the round-trip times teach another order.
+// run compiles whenever the directory changes, a reload is asked for, clients are placed otherwise, or the round-trip times teach
+// another order.
 // taken gets each plan and whether the files changed, refused each world with mistakes.
 func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloaded bool), refused func(error)) {
 	c.begin = background.Thread
@@ -325,16 +335,23 @@ func (c *compiler) run(ctx context.Context, taken func(plan *zones.Plan, reloade
 			}
 			taken(plan, false)
 		case c.orders = <-c.learned:
-			started := time.Now()
-			plan, err := c.compile(c.world)
-			if err != nil {
-				refused(err)
-				continue
-			}
-			c.metrics.compiled(time.Since(started))
-			taken(plan, false)
+			c.anew(taken, refused)
+		case <-c.moved:
+			c.anew(taken, refused)
 		}
 	}
+}
+
+// anew compiles the world as it is, by other places or orders.
+func (c *compiler) anew(taken func(*zones.Plan, bool), refused func(error)) {
+	started := time.Now()
+	plan, err := c.compile(c.world)
+	if err != nil {
+		refused(err)
+		return
+	}
+	c.metrics.compiled(time.Since(started))
+	taken(plan, false)
 }
 
 // look notes what the directory was like when it was read last.

@@ -30,6 +30,8 @@ type Node struct {
 	Data   string   // directory
 	Geo    []string // MaxMind-format files; none: the embedded database
 
+	GeoOverrides []string // YAML files that place prefixes over the databases
+
 	DNS     []netip.AddrPort
 	DoT     []netip.AddrPort
 	DoH     []netip.AddrPort
@@ -115,6 +117,7 @@ type nodeKeys struct {
 	world   string
 	data    string
 	geo     []string
+	over    []string
 	listen  listenKeys
 	dns     strict.At[dnsKeys]
 	trusted []netip.Prefix
@@ -262,8 +265,10 @@ var object = strict.Object[nodeKeys]{
 		func(n *nodeKeys) *strict.At[[]strict.At[string]] { return &n.roles }),
 	strict.Required("world", "directory of the configuration that all nodes share", path, func(n *nodeKeys) *string { return &n.world }),
 	strict.Required("data", "directory for state, made with mode 0700 if it is not there", path, func(n *nodeKeys) *string { return &n.data }),
-	strict.Optional("geo", "MaxMind-format files that place clients; none: the embedded country database", "", strict.OneOrList(path, maxList),
+	strict.Optional("geo", "MaxMind-format files that place clients; none: the embedded country database; read again when they change (within 2 s)", "", strict.OneOrList(path, maxList),
 		func(n *nodeKeys) *[]string { return &n.geo }),
+	strict.Optional("geo_overrides", "YAML files that place prefixes over what the databases say (docs/geo.md); read again likewise", "", strict.OneOrList(path, maxList),
+		func(n *nodeKeys) *[]string { return &n.over }),
 	strict.Optional("trusted", "networks of load balancers before the gateway, whose word on clients is taken and who may send for many", "",
 		strict.OneOrList(strict.Prefix(), maxList), func(n *nodeKeys) *[]netip.Prefix { return &n.trusted }),
 	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
@@ -326,6 +331,9 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	}
 	for _, path := range k.geo {
 		n.Geo = append(n.Geo, abs(path))
+	}
+	for _, path := range k.over {
+		n.GeoOverrides = append(n.GeoOverrides, abs(path))
 	}
 	for _, p := range k.parents {
 		n.Parents = append(n.Parents, Parent{p.Name, p.Value})

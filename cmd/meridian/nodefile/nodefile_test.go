@@ -147,8 +147,8 @@ func TestProductionNode(t *testing.T) {
 	if n.Name != "ns1" || n.Roles.Has(health.RoleControl) {
 		t.Errorf("the example is of %s with the roles %v, want ns1 as its comments say, which is no voter", n.Name, n.Roles.Names())
 	}
-	if len(n.Geo) > 0 || n.Nameserver.Keys != "" || len(n.Nameserver.TSIGKeys) > 0 {
-		t.Errorf("the example needs files that a first start has not: geo %q, dns.keys %q, dns.tsig_keys %q", n.Geo, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
+	if len(n.Geo) > 0 || len(n.GeoOverrides) > 0 || n.Nameserver.Keys != "" || len(n.Nameserver.TSIGKeys) > 0 {
+		t.Errorf("the example needs files that a first start has not: geo %q and %q, dns.keys %q, dns.tsig_keys %q", n.Geo, n.GeoOverrides, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
 	}
 }
 
@@ -159,8 +159,8 @@ func TestProductionNodeComments(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(n.Geo) != 1 || n.Nameserver.Keys == "" || len(n.Nameserver.TSIGKeys) != 1 {
-		t.Errorf("geo %q, dns.keys %q, dns.tsig_keys %q, want all three", n.Geo, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
+	if len(n.Geo) != 1 || len(n.GeoOverrides) != 1 || n.Nameserver.Keys == "" || len(n.Nameserver.TSIGKeys) != 1 {
+		t.Errorf("geo %q and %q, dns.keys %q, dns.tsig_keys %q, want all four", n.Geo, n.GeoOverrides, n.Nameserver.Keys, n.Nameserver.TSIGKeys)
 	}
 }
 
