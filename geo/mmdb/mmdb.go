@@ -5,7 +5,8 @@
 // its country's centroid.
 //
 // A damaged file is an error that names it, never a panic and never half a table. Several files make
-// one table: each address has what all of them know of it, and where two disagree the later one holds.
+// one table: each address has what all of them know of it, and where two disagree the later one holds. Over that lie the prefixes
+// that an operator's files place. A cache of what the databases say is taken only if it is whole and was made of the very same ones.
 //
 // The default says the country of every announced prefix as of 2026-06-17 (IPtoASN, packed by ip-location-db
 // 2.3.2026061719, PDDL-1.0: public domain). Centroids are computed from Natural Earth 4.1.0 (public domain, packed

@@ -51,9 +51,6 @@ var overridingObject = strict.Object[overriding]{
 var overridesType = strict.Map("prefix", strict.Convert(strict.Prefix(), "IP prefix", func(p netip.Prefix) (string, error) { return p.String(), nil }),
 	overridingObject.Type("a place"), maxOverrides)
 
-// OverridesReference returns every key of a prefix in a file of overrides as Markdown.
-func OverridesReference() string { return overridingObject.Reference() }
-
 func knownCountry(code string) (string, error) {
 	if _, ok := countryOf(code); ok {
 		return code, nil

@@ -296,3 +296,35 @@ func TestOverridesWithoutAny(t *testing.T) {
 		}
 	}
 }
+
+// The example of docs/geo.md places what it says that it places.
+func TestOverridesOfTheDocument(t *testing.T) {
+	text, err := os.ReadFile("../../docs/geo.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, ok := strings.Cut(string(text), "```\n# Own networks.\n")
+	example, _, ends := strings.Cut(example, "```\n")
+	if !ok || !ends {
+		t.Fatal("docs/geo.md has no example of overrides")
+	}
+	path := filepath.Join(t.TempDir(), "places.yaml")
+	if err := os.WriteFile(path, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	table := mustRead(t, Sources{Overrides: []string{path}}, nil).Table
+	for _, row := range []struct{ address, want string }{
+		{"198.51.100.1", "DE DE-BE Berlin 64500"}, {"198.51.100.129", "US US-CA  0"}, {"10.1.2.3", "IN   0"}, {"203.0.113.9", "JP   0"},
+	} {
+		p := placeOf(table, row.address)
+		if got := fmt.Sprintln(p.Country, p.Subdivision, p.City, p.ASN); got != row.want+"\n" {
+			t.Errorf("%s is in %q, want %q", row.address, got, row.want)
+		}
+	}
+	if at := placeOf(table, "2001:db8:1::1").At; at.Latitude != -33.9 || at.Longitude != 151.2 {
+		t.Errorf("2001:db8:1::1 is at %v", at)
+	}
+	if _, keys, _ := strings.Cut(overridingObject.Reference(), "\n\n"); keys == "" || !strings.Contains(string(text), keys) {
+		t.Errorf("docs/geo.md lacks the keys as they are:\n%s", keys)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -152,6 +153,9 @@ func (p *placer) again(seen []zones.Version) {
 		p.changed()
 	}
 	p.keep()
+	if !places.SameDatabases(before) {
+		debug.FreeOSMemory() // reading took some times of what stays; left alone, that would be given back in minutes
+	}
 }
 
 // keep writes the cache, if it has something else.
