@@ -282,13 +282,14 @@ func (d *decoder) nodes(into *[]node, n int) {
 	})
 }
 
-// check refuses a trie in which a search could leave its lists, or its addresses.
+// check refuses a trie in which a search could leave its lists, or its addresses, or which is none: were nodes the children of several, a
+// walk would come by them more often than it ends.
 func (d *decoder) check(t *trie, family int) {
 	most := 32
 	if family == family6 {
 		most = 128
 	}
-	steps := make([]uint8, len(t.nodes)) // that a node and those below it take
+	steps := make([]uint8, len(t.nodes)) // that a node and those below it take; 0 of a child, when it has been counted
 	one := func(n *node, before int) (below uint8) {
 		children, runs := uint32(bits.OnesCount64(n.children)), uint32(bits.OnesCount64(n.runs))
 		first := bits.TrailingZeros64(^n.children) // slot without a child
@@ -300,7 +301,13 @@ func (d *decoder) check(t *trie, family int) {
 			return 0
 		}
 		for i := range children {
-			below = max(below, steps[n.child+1+i])
+			child := &steps[n.child+1+i]
+			if *child == 0 {
+				d.refuse("node %d is the child of two", n.child+1+i)
+				return 0
+			}
+			below = max(below, *child)
+			*child = 0
 		}
 		return below + 1
 	}

@@ -131,6 +131,7 @@ func TestRefusedTables(t *testing.T) {
 			n := &t.tries[family4].nodes[0]
 			n.children, n.runs, n.child = 1, n.runs&^1|2, ^uint32(0)
 		}},
+		{"a child of two nodes", func(t *Table) { t.tries[family4].root[0] = t.tries[family4].root[8<<4] }},
 		{"a slot without a value", func(t *Table) { t.tries[family4].nodes[0].runs &^= 1 }},
 		{"a node with one value", func(t *Table) { t.tries[family4].nodes[0].runs = 1 }},
 		{"more bits than an address has", func(t *Table) {
