@@ -275,5 +275,8 @@ func (x *explainer) whyPool(l *level, g *GroupPlan, r *MemberReason, member *Mem
 	case !e.enough(l, g):
 		return "has fewer members that are up than min_up"
 	}
+	if e.prefix = x.prefix; len(e.level(l, g, 1)) == 0 {
+		return "is available, but has nobody for this prefix"
+	}
 	return "is available, but another is preferred"
 }

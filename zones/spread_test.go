@@ -102,6 +102,24 @@ func TestSpillIsExplained(t *testing.T) {
 	}
 }
 
+// TestFullPoolIsExplained: a pool in a pool that has no room for a prefix says so.
+func TestFullPoolIsExplained(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{
+		"w.yaml": []byte(capacityWorld + "zones: {example.com: {file: z, steer: {www: {pool: nested}}}}\n"),
+		"z":      []byte("@ SOA ns hostmaster 1 3600 900 604800 60\n@ NS ns\nns A 192.0.2.53\n"),
+	}))
+	for kept, want := range map[uint16]string{1: "is available, but has nobody for this prefix", 999: "answered"} {
+		s := plan.Publish(nil, Inputs{Health: statuses(plan, ""), Spill: NewSpill([]Kept{{"nested", "pair", kept}})}, Change{All: true}, time.Unix(0, 0))
+		e, err := s.Explain(Question{Name: "www.example.com.", Type: dns.TypeA, Client: Client{Source: netip.MustParseAddr("127.0.0.1"), Subnet: german}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := e.Pool.Members[0]; m.Pool != "pair" || m.Why != want {
+			t.Errorf("pair keeps %d: %s %s, want pair %s", kept, m.Pool, m.Why, want)
+		}
+	}
+}
+
 // wanted makes the demand of one pool of amounts by client.
 func wanted(t testing.TB, plan *Plan, pool string, amounts map[netip.Prefix]float64) Demand {
 	t.Helper()

@@ -38,14 +38,20 @@ func (n *Node) spread() {
 	if epoch := n.ledger.Epoch(); epoch != n.counted && (n.cfg.Roles.Has(health.RoleDNS) || n.cfg.Roles.Has(health.RoleGateway)) {
 		n.counted, n.out.Count = epoch, true
 	}
-	if epoch := n.ledger.Epoch(); epoch != n.loaded && !n.now.Before(demand.Begin(epoch).Add(demand.ForceAfter)) {
-		n.loaded = epoch
-		n.loads, n.viewChanged = n.snapshot.Loads(n.ledger.Demand(n.snapshot.Plan.Capped())), true
-	}
 	if n.ledger.Deciding(n.now) {
 		plan := n.snapshot.Plan
 		n.tellDemand(n.ledger.Decide(plan.Spread(n.snapshot, n.ledger.Demand(plan.Capped()))))
 	}
+}
+
+// predict predicts, once an epoch, what comes to the members with a capacity by the spill that is in force from then on.
+func (n *Node) predict() {
+	epoch := n.ledger.Epoch()
+	if !n.capped() || n.snapshot == nil || n.stale || epoch == n.loaded || n.now.Before(demand.Begin(epoch).Add(demand.ForceAfter)) {
+		return
+	}
+	n.loaded = epoch
+	n.loads, n.viewChanged = n.snapshot.Loads(n.ledger.Demand(n.snapshot.Plan.Capped())), true
 }
 
 // noteSpill makes an event of every member that has become full, and of every one that has room for all again.

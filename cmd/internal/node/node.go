@@ -204,6 +204,7 @@ func (n *Node) Ready() Ready {
 	n.spread()
 	n.expire()
 	n.publish()
+	n.predict()
 	n.show()
 	n.save()
 	ready := n.out
