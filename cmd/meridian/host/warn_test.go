@@ -18,19 +18,17 @@ import (
 func TestWarningsAreLoggedOnce(t *testing.T) {
 	log := new(lockedLog)
 	c := &compiler{log: slog.New(slog.NewTextHandler(log, nil))}
-	before := &zones.World{Warnings: []zones.Problem{{File: "a.yaml", Line: 3, Text: "old"}, {File: "a.yaml", Line: 5, Text: "gone"}}}
-	after := &zones.World{Warnings: []zones.Problem{{File: "a.yaml", Line: 4, Text: "old"}, {File: "b.yaml", Line: 4, Text: "old"}, {File: "a.yaml", Line: 9, Text: "new"}}}
+	before := []zones.Problem{{File: "a.yaml", Line: 3, Text: "old"}, {File: "a.yaml", Line: 5, Text: "gone"}}
+	after := []zones.Problem{{File: "a.yaml", Line: 4, Text: "old"}, {File: "b.yaml", Line: 4, Text: "old"}, {File: "a.yaml", Line: 9, Text: "new"}}
 	count := func() int { return strings.Count(log.take(), "about the world") }
 	c.warn(before)
 	if got := count(); got != 2 {
 		t.Errorf("at the start %d warnings are logged, want 2", got)
 	}
-	c.world = before
 	c.warn(after)
 	if got := count(); got != 2 {
 		t.Errorf("after a change %d warnings are logged, want those that are new in their file, 2", got)
 	}
-	c.world = after
 	c.warn(after)
 	if got := count(); got != 0 {
 		t.Errorf("without a change %d warnings are logged, want none", got)

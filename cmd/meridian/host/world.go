@@ -44,8 +44,9 @@ type compiler struct {
 	root   uint64 // of the directory as last read, see rootPrint
 	seen   uint64 // its fingerprint
 	orders *rtt.Orders
-	world  *zones.World // as last compiled
-	sound  bool         // the pack was found whole since the start, or written
+	world  *zones.World    // as last compiled
+	warned []zones.Problem // of that world
+	sound  bool            // the pack was found whole since the start, or written
 
 	past pastWorlds
 
@@ -196,7 +197,7 @@ func (c *compiler) read() (*zones.Plan, error) {
 	if err := c.accept(plan); err != nil {
 		return nil, err
 	}
-	c.warn(world)
+	c.warn(plan.Warnings())
 	c.world = world
 	c.metrics.compiled(time.Since(started))
 	for _, p := range world.Refused {
@@ -206,15 +207,14 @@ func (c *compiler) read() (*zones.Plan, error) {
 }
 
 // warn logs the warnings of a world that the one before did not have.
-func (c *compiler) warn(world *zones.World) {
+func (c *compiler) warn(warnings []zones.Problem) {
 	said := map[zones.Problem]bool{}
-	if c.world != nil {
-		for _, w := range c.world.Warnings {
-			w.Line = 0 // it moves with what is written above it
-			said[w] = true
-		}
+	for _, w := range c.warned {
+		w.Line = 0 // it moves with what is written above it
+		said[w] = true
 	}
-	for _, w := range world.Warnings {
+	c.warned = warnings
+	for _, w := range warnings {
 		if before := (zones.Problem{File: w.File, Text: w.Text}); !said[before] {
 			c.log.Warn("warning about the world", "file", w.File, "line", w.Line, "warning", w.Text)
 		}
