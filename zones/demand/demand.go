@@ -2,20 +2,20 @@
 //
 // Time is in epochs. At the beginning of each, every nameserver and gateway reports what it counted in the one before, by
 // pool and group of clients. A little later the reference, which is the nameserver with the smallest name of those that
-// have reported and have heard a whole window of reports, decides who is to keep how much, by the sum over the window, and
-// tells all. Later still, at one instant, every node puts in force the decision of this epoch from the smallest name that
-// it heard one from. Who hears none goes on as before. So no vote and no leader is needed: if the reference is lost the
-// next one decides, from what is in force; a node that was away goes by the next decision; and when two references
-// decided in two parts of the network, the smaller one's holds as soon as both are heard.
+// report and have heard a whole window, decides who is to keep how much, by the sum over the window, and tells all. Later
+// still, at one instant, every node puts it in force: of the decisions that are not too old, that from the smallest name.
+// Who hears none goes on as before. So no vote and no leader is needed: if the reference is lost the next one decides,
+// from what is in force; a node that was away goes by the next decision; and when two references decided in two parts of
+// the network, the smaller one's holds as soon as both are heard.
 //
-// A Ledger keeps no clock and makes no decision itself: zones.Plan.Spread does. It never puts in force what was decided
-// for an earlier epoch, nor anything from a report of another epoch than now's or its neighbours. Its memory is bounded
-// by the window, the number of nodes and MaxCounts. One goroutine owns it.
+// A Ledger keeps no clock and makes no decision itself: zones.Plan.Spread does. It goes by when reports arrive, and by
+// their epochs only for the instant at which a decision comes into force: so a node whose clock is wrong still takes part,
+// and differs from the others for some seconds at each change. Its memory is bounded by the window, the number of nodes
+// and MaxCounts. One goroutine owns it.
 package demand
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"time"
 
@@ -51,28 +51,45 @@ type Count struct {
 	Requests uint64 // that a gateway took
 }
 
+const (
+	// silence is how long a node has not been heard that is taken for lost: one report may be.
+	silence = EpochLength * 3 / 2
+	// outdated is how old a decision is that counts no more beside others: one may be lost.
+	outdated = 2 * EpochLength
+)
+
 // A Ledger is what one node knows of the demand.
 type Ledger struct {
 	self    string
-	first   uint64 // epoch that the node heard as a whole
 	epoch   uint64
+	reports int    // that the node has made
+	decided uint64 // the epoch of its last decision
 	origins map[string]*origin
 	spill   *zones.Spill
-	decided map[string]*zones.Spill // in this epoch, by origin
-	forced  bool                    // this epoch's decision has come into force
 }
 
-// An origin is what one node has reported.
+// An origin is what one node has told.
 type origin struct {
-	latest uint64 // epoch of the newest report
-	ready  bool
-	counts map[uint64][]Count // by the epoch of the report
+	heard   time.Time // its last report
+	ready   bool
+	reports []arrived // of the window, the oldest first
+
+	decision, next *decision // in force since, and from then on; nil: none
+}
+
+type arrived struct {
+	at     time.Time
+	counts []Count
+}
+
+type decision struct {
+	at    time.Time
+	spill *zones.Spill
 }
 
 // NewLedger makes the ledger of a node.
 func NewLedger(self string, now time.Time) *Ledger {
-	epoch := EpochOf(now)
-	return &Ledger{self: self, first: epoch + 1, epoch: epoch, origins: make(map[string]*origin), decided: make(map[string]*zones.Spill)}
+	return &Ledger{self: self, epoch: EpochOf(now), origins: make(map[string]*origin)}
 }
 
 // Spill returns who keeps how much now.
@@ -83,27 +100,35 @@ func (l *Ledger) Epoch() uint64 { return l.epoch }
 
 // Advance tells the ledger the time, which never goes back, and reports whether another spill came into force.
 func (l *Ledger) Advance(now time.Time) (changed bool) {
-	if epoch := EpochOf(now); epoch != l.epoch {
-		l.epoch, l.forced = epoch, false
-		clear(l.decided)
-		for name, o := range l.origins {
-			maps.DeleteFunc(o.counts, func(e uint64, _ []Count) bool { return e+Window <= epoch })
-			if len(o.counts) == 0 {
-				delete(l.origins, name)
-			}
+	l.epoch = EpochOf(now)
+	smallest := ""
+	for name, o := range l.origins {
+		o.advance(now)
+		if o.decision != nil && (smallest == "" || name < smallest) {
+			smallest = name
+		}
+		if len(o.reports) == 0 && o.decision == nil && o.next == nil {
+			delete(l.origins, name)
 		}
 	}
-	if l.forced || now.Before(Begin(l.epoch).Add(ForceAfter)) {
+	if smallest == "" {
 		return false
 	}
-	l.forced = true
-	if len(l.decided) == 0 {
-		return false
+	before := l.spill
+	l.spill = l.origins[smallest].decision.spill
+	return len(before.Changed(l.spill)) > 0
+}
+
+func (o *origin) advance(now time.Time) {
+	if o.next != nil && !now.Before(o.next.at) {
+		o.decision, o.next = o.next, nil
 	}
-	next := l.decided[slices.Min(slices.Collect(maps.Keys(l.decided)))]
-	changed = len(l.spill.Changed(next)) > 0
-	l.spill = next
-	return changed
+	if o.decision != nil && now.Sub(o.decision.at) >= outdated {
+		o.decision = nil
+	}
+	for len(o.reports) > 0 && now.Sub(o.reports[0].at) >= Window*EpochLength {
+		o.reports = o.reports[1:]
+	}
 }
 
 // Next returns the next instant at which the ledger has something to do: the beginning of an epoch, when the reference decides, or when
@@ -120,57 +145,52 @@ func Next(now time.Time) time.Time {
 
 // Report makes the node's report at the beginning of an epoch, takes it in itself and returns it. Whether the node may be the reference
 // is for its caller to say: it must be a nameserver.
-func (l *Ledger) Report(counts []Count, nameserver bool) Report {
-	r := Report{Epoch: l.epoch, Ready: nameserver && l.epoch >= l.first+Window, Counts: largest(counts)}
-	l.Take(l.self, r)
+func (l *Ledger) Report(counts []Count, nameserver bool, now time.Time) Report {
+	l.reports++
+	r := Report{Epoch: l.epoch, Ready: nameserver && l.reports > Window, Counts: largest(counts)}
+	l.Take(l.self, r, now)
 	return r
 }
 
-// Take takes a report in. What is not of this epoch or one beside it, or is not news, changes nothing.
-func (l *Ledger) Take(name string, r Report) {
-	if r.Epoch+1 < l.epoch || r.Epoch > l.epoch+1 {
-		return
+// Take takes a report in, each of a node once, in order.
+func (l *Ledger) Take(name string, r Report, now time.Time) {
+	o := l.origins[name]
+	if o == nil {
+		o = &origin{}
+		l.origins[name] = o
 	}
 	if r.Decision {
-		if r.Epoch == l.epoch && !l.forced {
-			l.decided[name] = zones.NewSpill(r.Spill)
+		o.next = &decision{at: now, spill: zones.NewSpill(r.Spill)}
+		if force := Begin(r.Epoch).Add(ForceAfter); EpochOf(now) == r.Epoch && now.Before(force) {
+			o.next.at = force
 		}
 		return
 	}
-	o := l.origins[name]
-	if o == nil {
-		o = &origin{counts: make(map[uint64][]Count)}
-		l.origins[name] = o
-	}
-	if _, known := o.counts[r.Epoch]; known {
-		return
-	}
-	o.counts[r.Epoch] = r.Counts
-	if r.Epoch >= o.latest {
-		o.latest, o.ready = r.Epoch, r.Ready
-	}
+	o.heard, o.ready = now, r.Ready
+	o.reports = append(o.reports, arrived{now, r.Counts})
+	o.reports = o.reports[max(0, len(o.reports)-Window):]
 }
 
 // Deciding reports whether this node is to decide now.
 func (l *Ledger) Deciding(now time.Time) bool {
-	at := Begin(l.epoch).Add(DecideAfter)
-	if _, done := l.decided[l.self]; done || l.forced || now.Before(at) {
+	self := l.origins[l.self]
+	if self == nil || !self.ready || l.decided == l.epoch || now.Before(Begin(l.epoch).Add(DecideAfter)) {
 		return false
 	}
 	for name, o := range l.origins {
-		if o.ready && o.latest >= l.epoch && name < l.self {
+		if o.ready && name < l.self && now.Sub(o.heard) < silence {
 			return false
 		}
 	}
-	self := l.origins[l.self]
-	return self != nil && self.ready && self.latest == l.epoch
+	return true
 }
 
 // Decide makes this node's decision, takes it in and returns what to tell the others. Members past the limit of a report keep everything.
-func (l *Ledger) Decide(spill *zones.Spill) Report {
+func (l *Ledger) Decide(spill *zones.Spill, now time.Time) Report {
 	kept := spill.All()
 	r := Report{Epoch: l.epoch, Decision: true, Spill: kept[:min(len(kept), maxKept)]}
-	l.Take(l.self, r)
+	l.decided = l.epoch
+	l.Take(l.self, r, now)
 	return r
 }
 
@@ -182,8 +202,8 @@ func (l *Ledger) Demand(pools []*zones.PoolPlan) zones.Demand {
 	}
 	demand := make(zones.Demand)
 	for _, o := range l.origins {
-		for _, counts := range o.counts {
-			for _, c := range counts {
+		for _, report := range o.reports {
+			for _, c := range report.counts {
 				inRequests, capped := requests[c.Pool]
 				if !capped {
 					continue

@@ -24,7 +24,8 @@ type cluster struct {
 	cut     func(from, to string) bool
 	reports map[string]uint64 // epoch of each node's last report
 	decides func(by string, l *Ledger) *zones.Spill
-	log     []string // who decided
+	log     []string                 // who decided
+	off     map[string]time.Duration // by which clocks are wrong
 }
 
 func newCluster(t testing.TB, names ...string) *cluster {
@@ -44,31 +45,24 @@ func (c *cluster) names() []string {
 	return names
 }
 
-// run goes on for so long, as hosts do.
+// run goes on for so long, second by second.
 func (c *cluster) run(d time.Duration) {
-	for end := c.now.Add(d); ; {
-		next := Next(c.now)
-		if next.After(end) {
-			c.now = end
-			return
-		}
-		c.now = next
+	for range int(d / time.Second) {
+		c.now = c.now.Add(time.Second)
 		for _, name := range c.names() {
-			l := c.nodes[name]
-			l.Advance(c.now)
+			l, now := c.nodes[name], c.now.Add(c.off[name])
+			l.Advance(now)
 			if c.reports[name] != l.Epoch() {
 				c.reports[name] = l.Epoch()
-				c.tell(name, l.Report([]Count{{Pool: "p", Group: 1, Answers: 60}, {Pool: "p", Group: 2, Answers: 30}}, true))
+				c.tell(name, l.Report([]Count{{Pool: "p", Group: 1, Answers: 60}, {Pool: "p", Group: 2, Answers: 30}}, true, now))
 			}
-		}
-		for _, name := range c.names() {
-			if l := c.nodes[name]; l.Deciding(c.now) {
+			if l.Deciding(now) {
 				c.log = append(c.log, name)
 				spill := l.Spill()
 				if c.decides != nil {
 					spill = c.decides(name, l)
 				}
-				c.tell(name, l.Decide(spill))
+				c.tell(name, l.Decide(spill, now))
 			}
 		}
 	}
@@ -81,7 +75,7 @@ func (c *cluster) tell(from string, r Report) {
 	}
 	for _, to := range c.names() {
 		if to != from && !c.cut(from, to) {
-			c.nodes[to].Take(from, read)
+			c.nodes[to].Take(from, read, c.now.Add(c.off[to]))
 		}
 	}
 }
@@ -106,11 +100,11 @@ func TestTimeline(t *testing.T) {
 	value := uint16(900)
 	c.decides = func(string, *Ledger) *zones.Spill { value -= 10; return kept(value) }
 
-	c.run(window)
+	c.run(window - EpochLength)
 	if len(c.log) > 0 {
 		t.Errorf("before anybody has heard a window, %v decided", c.log)
 	}
-	c.run(Next(c.now).Sub(c.now) + EpochLength)
+	c.run(Begin(EpochOf(c.now) + 2).Sub(c.now))
 	c.want("the smallest decides for all", map[string]uint16{"a": 890, "b": 890, "c": 890})
 	c.run(EpochLength)
 	c.want("and again in the next epoch", map[string]uint16{"a": 880, "b": 880, "c": 880})
@@ -120,15 +114,17 @@ func TestTimeline(t *testing.T) {
 
 	delete(c.nodes, "a")
 	c.log = nil
-	c.decides = func(_ string, l *Ledger) *zones.Spill { return kept(l.Spill().PerMille("p", "m") - 1) }
+	c.decides = func(by string, l *Ledger) *zones.Spill { return kept(l.Spill().PerMille("p", "m") - 1) }
 	c.run(EpochLength)
-	c.want("the reference is lost: the next one goes on from what is in force", map[string]uint16{"b": 879, "c": 879})
+	c.want("the reference is silent: one report may be lost", map[string]uint16{"b": 880, "c": 880})
+	c.run(2 * EpochLength)
+	c.want("the reference is lost: the next one goes on from what is in force", map[string]uint16{"b": 878, "c": 878})
 
 	c.nodes["a"] = NewLedger("a", c.now)
 	c.run(EpochLength)
-	c.want("one that is new goes by the decision of the others", map[string]uint16{"a": 878, "b": 878, "c": 878})
+	c.want("one that is new goes by the decision of the others", map[string]uint16{"a": 877, "b": 877, "c": 877})
 	c.log = nil
-	c.run(window + EpochLength)
+	c.run(window + 2*EpochLength)
 	if c.log[0] != "b" || c.log[len(c.log)-1] != "a" {
 		t.Errorf("%v decided, want b until a has heard a window, then a", c.log)
 	}
@@ -138,7 +134,7 @@ func TestTimeline(t *testing.T) {
 	c.decides = func(by string, _ *Ledger) *zones.Spill {
 		return map[string]*zones.Spill{"a": kept(100), "b": kept(200), "c": kept(300)}[by]
 	}
-	c.run(2 * EpochLength)
+	c.run(4 * EpochLength)
 	c.want("each part of the network has its own", map[string]uint16{"a": 100, "b": 200, "c": 200})
 	c.cut = func(_, _ string) bool { return false }
 	c.run(EpochLength)
@@ -148,49 +144,84 @@ func TestTimeline(t *testing.T) {
 	c.decides = func(by string, _ *Ledger) *zones.Spill {
 		return map[string]*zones.Spill{"a": kept(500), "c": kept(300)}[by]
 	}
-	c.run(2 * EpochLength)
+	c.run(4 * EpochLength)
 	c.want("who hears nobody decides for itself", map[string]uint16{"a": 500, "b": 500, "c": 300})
+}
+
+// TestWrongClock: a node whose clock is an hour off goes by the others' decisions, and they by its own.
+func TestWrongClock(t *testing.T) {
+	for _, wrong := range []string{"a", "c"} {
+		c := newCluster(t, "a", "b", "c")
+		c.off = map[string]time.Duration{wrong: time.Hour + 17*time.Second}
+		c.nodes[wrong] = NewLedger(wrong, c.now.Add(c.off[wrong]))
+		c.decides = func(by string, _ *Ledger) *zones.Spill {
+			return map[string]*zones.Spill{"a": kept(100), "b": kept(200), "c": kept(300)}[by]
+		}
+		c.run(window + 3*EpochLength)
+		c.want(wrong+"'s clock is wrong", map[string]uint16{"a": 100, "b": 100, "c": 100})
+		if got := c.nodes["b"].Demand(pools(t))["p"][1]; got != 6 {
+			t.Errorf("%s's clock is wrong: %v answers a second are wanted, want 6", wrong, got)
+		}
+	}
 }
 
 func TestTake(t *testing.T) {
 	now := Begin(1000).Add(DecideAfter)
 	count := []Count{{Pool: "p", Group: 1, Answers: 120}}
+	decides := func(epoch uint64, perMille uint16) Report {
+		return Report{Epoch: epoch, Decision: true, Spill: kept(perMille).All()}
+	}
 	for _, row := range []struct {
 		why   string
 		take  func(l *Ledger)
-		at    time.Time
+		at    time.Duration // after now
 		keeps uint16
 		wants float64
 	}{
-		{"a decision of this epoch", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Decision: true, Spill: kept(400).All()}) }, now.Add(5 * time.Second), 400, 0},
-		{"not before its instant", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Decision: true, Spill: kept(400).All()}) }, now.Add(4 * time.Second), 1000, 0},
-		{"of the epoch before", func(l *Ledger) { l.Take("b", Report{Epoch: 999, Decision: true, Spill: kept(400).All()}) }, now.Add(5 * time.Second), 1000, 0},
-		{"of the next one", func(l *Ledger) { l.Take("b", Report{Epoch: 1001, Decision: true, Spill: kept(400).All()}) }, now.Add(5 * time.Second), 1000, 0},
+		{"a decision of this epoch", func(l *Ledger) { l.Take("b", decides(1000, 400), now) }, 5 * time.Second, 400, 0},
+		{"not before its instant", func(l *Ledger) { l.Take("b", decides(1000, 400), now) }, 4 * time.Second, 1000, 0},
+		{"one of another epoch counts at once", func(l *Ledger) { l.Take("b", decides(7, 400), now) }, 0, 400, 0},
+		{"until its instant the one before it counts", func(l *Ledger) {
+			l.Take("b", decides(7, 400), now)
+			l.Advance(now)
+			l.Take("b", decides(1000, 300), now)
+		}, 4 * time.Second, 400, 0},
+		{"and then it does", func(l *Ledger) {
+			l.Take("b", decides(7, 400), now)
+			l.Advance(now)
+			l.Take("b", decides(1000, 300), now)
+		}, 5 * time.Second, 300, 0},
 		{"two decisions", func(l *Ledger) {
-			l.Take("c", Report{Epoch: 1000, Decision: true, Spill: kept(300).All()})
-			l.Take("b", Report{Epoch: 1000, Decision: true, Spill: kept(400).All()})
-		}, now.Add(5 * time.Second), 400, 0},
-		{"a decision that comes late is not missed by the next epoch's", func(l *Ledger) {
+			l.Take("c", decides(1000, 300), now)
+			l.Take("b", decides(1000, 400), now)
+		}, 5 * time.Second, 400, 0},
+		{"an old one and a younger one of another", func(l *Ledger) {
+			l.Take("b", decides(1000, 400), now)
+			l.Advance(now.Add(time.Minute))
+			l.Take("c", decides(1002, 300), now.Add(time.Minute))
+		}, 66 * time.Second, 300, 0},
+		{"an old one alone", func(l *Ledger) {
+			l.Take("b", decides(1000, 400), now)
 			l.Advance(now.Add(5 * time.Second))
-			l.Take("b", Report{Epoch: 1000, Decision: true, Spill: kept(400).All()})
-		}, now.Add(6 * time.Second), 1000, 0},
-		{"counts", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Counts: count}) }, now, 1000, 1},
-		{"twice the same", func(l *Ledger) {
-			l.Take("b", Report{Epoch: 1000, Counts: count})
-			l.Take("b", Report{Epoch: 1000, Counts: count})
-		}, now, 1000, 1},
+		}, time.Hour, 400, 0},
+		{"counts", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Counts: count}, now) }, 0, 1000, 1},
 		{"of two nodes", func(l *Ledger) {
-			l.Take("b", Report{Epoch: 1000, Counts: count})
-			l.Take("c", Report{Epoch: 999, Counts: count})
-		}, now, 1000, 2},
-		{"of too long ago", func(l *Ledger) { l.Take("b", Report{Epoch: 998, Counts: count}) }, now, 1000, 0},
-		{"of a clock that is far ahead", func(l *Ledger) { l.Take("b", Report{Epoch: 1002, Counts: count}) }, now, 1000, 0},
-		{"of pools that have no capacity", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Counts: []Count{{Pool: "q", Group: 1, Answers: 5}}}) }, now, 1000, 0},
-		{"forgotten after the window", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Counts: count}) }, now.Add(window), 1000, 0},
+			l.Take("b", Report{Epoch: 1000, Counts: count}, now)
+			l.Take("c", Report{Epoch: 999, Counts: count}, now)
+		}, 0, 1000, 2},
+		{"more than a window has", func(l *Ledger) {
+			for range 6 {
+				l.Take("b", Report{Epoch: 1000, Counts: count}, now)
+			}
+		}, 0, 1000, Window},
+		{"of pools that have no capacity", func(l *Ledger) {
+			l.Take("b", Report{Epoch: 1000, Counts: []Count{{Pool: "q", Group: 1, Answers: 5}}}, now)
+		}, 0, 1000, 0},
+		{"forgotten after the window", func(l *Ledger) { l.Take("b", Report{Epoch: 1000, Counts: count}, now) }, window, 1000, 0},
 	} {
 		l := NewLedger("a", now)
 		row.take(l)
-		l.Advance(row.at)
+		l.Advance(now.Add(row.at))
 		if got := l.Spill().PerMille("p", "m"); got != row.keeps {
 			t.Errorf("%s: m keeps %d, want %d", row.why, got, row.keeps)
 		}
@@ -254,7 +285,7 @@ func TestMostIsReported(t *testing.T) {
 	for i := range MaxCounts + 10 {
 		counts = append(counts, Count{Pool: fmt.Sprint("p", i%3), Group: uint64(i), Answers: uint64(i + 1)})
 	}
-	r := l.Report(counts, true)
+	r := l.Report(counts, true, start)
 	if len(r.Counts) != MaxCounts || slices.ContainsFunc(r.Counts, func(c Count) bool { return c.Answers <= 10 }) {
 		t.Errorf("%d counts are reported, want the %d that count most", len(r.Counts), MaxCounts)
 	}

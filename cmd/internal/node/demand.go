@@ -16,7 +16,7 @@ func (n *Node) capped() bool { return n.plan != nil && len(n.plan.Capped()) > 0 
 // Counted tells the node what came from each group of clients in the epoch that ended, and has it tell all others.
 func (n *Node) Counted(counts []demand.Count, now time.Time) {
 	n.at(now)
-	n.tellDemand(n.ledger.Report(counts, n.cfg.Roles.Has(health.RoleDNS)))
+	n.tellDemand(n.ledger.Report(counts, n.cfg.Roles.Has(health.RoleDNS), n.now))
 }
 
 func (n *Node) tellDemand(r demand.Report) {
@@ -40,7 +40,7 @@ func (n *Node) spread() {
 	}
 	if n.ledger.Deciding(n.now) {
 		plan := n.snapshot.Plan
-		n.tellDemand(n.ledger.Decide(plan.Spread(n.snapshot, n.ledger.Demand(plan.Capped()))))
+		n.tellDemand(n.ledger.Decide(plan.Spread(n.snapshot, n.ledger.Demand(plan.Capped())), n.now))
 	}
 }
 
@@ -90,6 +90,6 @@ func (n *Node) demand(origin health.NodeID, body []byte) error {
 		return fmt.Errorf("%w: %s is no nameserver, and decides", health.ErrMessage, origin)
 	}
 	m.demandIn, m.demand = incarnation, sequence
-	n.ledger.Take(string(origin), r)
+	n.ledger.Take(string(origin), r, n.now)
 	return nil
 }
