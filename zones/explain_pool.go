@@ -250,7 +250,7 @@ func stateText(r *MemberReason) string {
 		state += fmt.Sprintf(" (came back, %d %% of the prefixes so far)", r.Ramp/10)
 	}
 	if r.Kept > 0 {
-		state += fmt.Sprintf(" (full: it has room for %d %% of the prefixes)", (r.Kept+5)/10)
+		state += fmt.Sprintf(" (full: it has room for %.3g %% of the prefixes)", float64(r.Kept)/10)
 	}
 	if r.Manual != nil {
 		state = fmt.Sprintf("is set to %s by %s: %s (measured: %s)", r.Manual.State, r.Manual.Actor, r.Manual.Reason, strings.TrimPrefix(state, "is "))

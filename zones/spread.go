@@ -77,7 +77,7 @@ type want struct {
 	evaluation // on the rung that it is answered from
 	amount     float64
 	fixed      *outcome // what is answered whoever is full; nil: that depends
-	up         limits   // the members that it could be answered with
+	up         limits   // the members that it could be answered with, of those that are up
 	ramps      []uint16 // from which prefixes on some do not have a member back, in order
 	outcomes   map[without]*outcome
 }
@@ -162,12 +162,18 @@ func (sp *spreader) add(group *GroupPlan, standings []standing, amount float64) 
 			w.fixed = sp.outcome(&c)
 		default:
 			w.ramps = w.steps()
+			leaves := make(map[int]bool)
 			for leaf := range sp.plan.reached(sp.plan.root, group) {
-				for _, limit := range sp.above[leaf] {
-					if w.counts(leaf) {
-						w.up.add(limit)
-					}
+				if !w.counts(leaf) {
+					continue
 				}
+				leaves[leaf] = true
+				for _, limit := range sp.above[leaf] {
+					w.up.add(limit)
+				}
+			}
+			if len(leaves) == 1 { // there is nobody else for them, however full it is
+				w.fixed = sp.outcome(&c)
 			}
 		}
 		sp.wants = append(sp.wants, w)
@@ -276,11 +282,11 @@ func (o *outcome) give(to []float64, amount float64) {
 // step goes from what members keep towards what they should keep.
 func (sp *spreader) step(now []uint16) []uint16 {
 	least, most := sp.target(spareRoom), sp.target(1)
-	up := sp.up()
+	movable := sp.movable()
 	goal := make([]uint16, len(now))
 	for i := range now {
 		goal[i] = max(min(now[i], most[i]), min(least[i], most[i]))
-		if !up.has(i) {
+		if !movable.has(i) {
 			goal[i] = now[i]
 		}
 	}
@@ -329,14 +335,16 @@ func (sp *spreader) bearable(before, after *prediction) bool {
 	return true
 }
 
-// up returns the members that could take anything now.
-func (sp *spreader) up() (up limits) {
+// movable returns the members that could keep less: they are up, and somebody else is for some of their clients.
+func (sp *spreader) movable() (movable limits) {
 	for i := range sp.wants {
-		for word := range up {
-			up[word] |= sp.wants[i].up[word]
+		if w := &sp.wants[i]; w.fixed == nil {
+			for word := range movable {
+				movable[word] |= w.up[word]
+			}
 		}
 	}
-	return up
+	return movable
 }
 
 // target returns what the members keep if each takes a part of its capacity at most, or if that is not enough for the demand those that
@@ -349,7 +357,7 @@ func (sp *spreader) target(part float64) (kept []uint16) {
 	for range 64 {
 		kept = sp.settle(room)
 		p := sp.predict(kept)
-		if p.over <= sp.total/FullRamp {
+		if p.over == 0 {
 			break
 		}
 		sum := 0.0
@@ -375,11 +383,12 @@ func (sp *spreader) settle(room []float64) []uint16 {
 	for i := range kept {
 		kept[i] = FullRamp
 	}
+	movable := sp.movable()
 	for again := true; again; {
 		again = false
 		p := sp.predict(kept)
 		for i := range room {
-			if p.loads[i] <= room[i]*(1+1e-9) || kept[i] == 1 {
+			if p.loads[i] <= room[i]*(1+1e-9) || kept[i] == 1 || !movable.has(i) {
 				continue
 			}
 			low, high := uint16(1), kept[i] // low may be kept, high is too much

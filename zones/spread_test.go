@@ -47,6 +47,12 @@ pools:
     members:
       - {pool: pair, region: eu, capacity: 800}
       - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}
+  families:
+    policy: latency
+    check: c
+    members:
+      - {endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}
+      - {endpoint: eu6, region: eu, address: [192.0.2.6, "2001:db8::6"], capacity: 1000}
   wanting:
     policy: failover
     check: c
@@ -92,11 +98,11 @@ func TestSpillIsExplained(t *testing.T) {
 		kept   uint16
 		want   string
 	}{
-		{german, at, "is up (full: it has room for %d %% of the prefixes), but not for this prefix"},
-		{german, at + 1, "is up (full: it has room for %d %% of the prefixes): answered"},
-		{american, at, "is up (full: it has room for %d %% of the prefixes), but another is preferred"},
+		{german, at, "is up (full: it has room for %.3g %% of the prefixes), but not for this prefix"},
+		{german, at + 1, "is up (full: it has room for %.3g %% of the prefixes): answered"},
+		{american, at, "is up (full: it has room for %.3g %% of the prefixes), but another is preferred"},
 	} {
-		if got, _ := explain(row.client, row.kept); got != fmt.Sprintf(row.want, (row.kept+5)/10) {
+		if got, _ := explain(row.client, row.kept); got != fmt.Sprintf(row.want, float64(row.kept)/10) {
 			t.Errorf("%v, whose hash stands at %d, while eu1 keeps %d: eu1 %s, want %s", row.client, at, row.kept, got, row.want)
 		}
 	}
@@ -176,6 +182,8 @@ func TestSpread(t *testing.T) {
 		{"a pool in the pool, and an endpoint in that", "nested", "", amounts{german: 1000, american: 100}, "pair 800/800 keeps 800, pair/eu3 300/300 keeps 600, us1 300/1000"},
 		{"who is full is still up for min_up", "wanting", "", amounts{german: 100}, "us1 50/50 keeps 500"},
 		{"nobody else may serve the clients behind a fence, and others have room", "fenced", "", amounts{american: 1500, german: 900}, "us1 1500/1000, eu1 900/1000"},
+		{"nobody else has IPv6, so only clients by IPv4 go to the next one", "families", "", amounts{german: 1600}, "us1 600/1000, eu6 1000/1000 keeps 250"},
+		{"nobody else has IPv6, and that alone is too much: in proportion", "families", "", amounts{german: 3000, american: 200}, "us1 1594/1000, eu6 1606/1000 keeps 4"},
 		{"nothing is known of the demand", "near", "", nil, ""},
 	} {
 		demand := wanted(t, plan, row.pool, row.demand)

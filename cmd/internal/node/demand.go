@@ -59,7 +59,7 @@ func (n *Node) noteSpill(before *zones.Spill) {
 	after := n.ledger.Spill()
 	for _, k := range after.All() {
 		if before.PerMille(k.Pool, k.Member) == zones.FullRamp {
-			n.event(health.EventSpill, k.Pool+"/"+k.Member, fmt.Sprintf("full: has room for %d %% of the prefixes, the others are answered the next one", (k.PerMille+5)/10))
+			n.event(health.EventSpill, k.Pool+"/"+k.Member, fmt.Sprintf("full: has room for %.3g %% of the prefixes, the others are answered the next one", float64(k.PerMille)/10))
 		}
 	}
 	for _, k := range before.All() {

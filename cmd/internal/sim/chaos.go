@@ -3,10 +3,12 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
 )
 
 // How long a run of chaos is, and how long after it all nodes must agree. The slowest to agree is a vantage that owes ten
@@ -21,6 +23,9 @@ const (
 // other. It returns what was seen that must never be. The other plan is what some reloads take.
 func Chaos(set Setting, other *zones.Plan) (*Sim, []string) {
 	s := New(set)
+	for _, p := range places {
+		s.wants = append(s.wants, want{netip.MustParsePrefix(p.prefixes[0]).Addr(), 100})
+	}
 	c := chaos{s, rand.New(rand.NewPCG(set.Seed, 2)), other}
 	for at := chaosFrom; at < chaosFor && len(s.Violations()) == 0; at += time.Duration(c.rnd.Int64N(int64(8 * time.Second))) {
 		s.RunUntil(at)
@@ -28,7 +33,10 @@ func Chaos(set Setting, other *zones.Plan) (*Sim, []string) {
 	}
 	s.RunUntil(chaosFor)
 	s.calm()
-	s.RunUntil(chaosFor + quietFor)
+	s.RunUntil(chaosFor + max(set.Quiet, quietFor))
+	for until := s.Now() + demand.EpochLength; s.Now() < until && !s.spillAlike(); { // nodes whose clocks are off change some seconds before the others
+		s.RunUntil(s.Now() + time.Second)
+	}
 	s.quiet()
 	s.mutated()
 	return s, s.Violations()

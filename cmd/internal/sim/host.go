@@ -12,6 +12,7 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
 )
 
 // A host is a machine with a node on it. What it wants done is done here, as an edge would.
@@ -186,6 +187,37 @@ func (h *host) drive(event func()) {
 	}
 	h.sim.check.after(h, &ready)
 	h.sleep(ready.Wake)
+	if ready.Count {
+		h.drive(func() { h.node.Counted(h.counted(), h.now()) })
+	}
+}
+
+// A want is how many requests per second come from a client's group, to all gateways together.
+type want struct {
+	client netip.Addr
+	rate   int
+}
+
+// noise is by how many percent what one host counts differs from its part, at most.
+const noise = 10
+
+// counted is what came to this host in the epoch that ended: of all that is wanted an equal part with those that are up, and a little more
+// or less.
+func (h *host) counted() (counts []demand.Count) {
+	up := 0
+	for _, o := range h.sim.hosts {
+		if o.up() {
+			up++
+		}
+	}
+	for _, pool := range h.snapshot.Plan.Capped() {
+		for _, w := range h.sim.wants {
+			g, _ := pool.Group(zones.Client{Source: w.client})
+			n := uint64(w.rate*int(demand.EpochLength/time.Second)*(100-noise+h.sim.aside.IntN(2*noise+1))) / uint64(100*up)
+			counts = append(counts, demand.Count{Pool: pool.Pool.Name, Group: pool.Groups[g].Key, Answers: n, Requests: n})
+		}
+	}
+	return counts
 }
 
 // sleep lets the node tick when it wants to be woken; a little later if that has passed, or it would be for ever now.

@@ -17,6 +17,16 @@ func (s *Sim) mutated() {
 	}
 }
 
+// spillAlike reports whether all nodes go by the same spill.
+func (s *Sim) spillAlike() bool {
+	for _, h := range s.hosts[1:] {
+		if first := s.hosts[0]; h.snapshot == nil || first.snapshot == nil || len(first.snapshot.Spill.Changed(h.snapshot.Spill)) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // quiet checks what must hold some time after the last fault: all nodes agree, and they agree with the world.
 func (s *Sim) quiet() {
 	c := s.check

@@ -30,12 +30,14 @@ import (
 //	at 2m reload NODE WORLD        the node takes another configuration
 //	at 2m control NAME off because TEXT
 //	at 2m endpoint NAME … STATE for DURATION because TEXT      by hand: force_up, force_down, drain; without "for" until auto
+//	at 2m demand CLIENT 950        requests per second from clients like this one, and so on
 //	at 2m resume POOL because TEXT   its members that were failed away from; "resume POOL ENDPOINT" one of them
 //	at 2m ask NODE NAME TYPE from CLIENT -> ENDPOINT ADDRESS
 //	at 2m explain NODE NAME TYPE from CLIENT          at the end "at 1m": a replay of that time
 //	at 2m status NODE
 //	at 2m events NODE KIND …       its journal since the last time; without a kind, all of it
 //	at 2m agree                    who answers alike
+//	at 2m loads NODE               what members with a capacity get, as the node predicts
 //
 // Lines that begin with | are what the line before them shows.
 type script struct {
@@ -102,7 +104,7 @@ func (r *script) line(words []string) error {
 	r.sim.RunUntil(at)
 	verbs := map[string]func([]string) error{
 		"cut": r.cut, "degrade": r.degrade, "heal": r.heal, "fail": r.fail, "lie": r.lie, "crash": r.crash, "restart": r.restart,
-		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "resume": r.resume, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
+		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "demand": r.demand, "loads": r.loads, "resume": r.resume, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
 		"agree": r.agree,
 	}
 	verb := verbs[words[2]]
@@ -249,6 +251,22 @@ func (r *script) lie(words []string) error {
 			h.vantage.lie = Honest
 		}
 	}
+	return nil
+}
+
+func (r *script) demand(words []string) error {
+	if len(words) != 2 {
+		return fmt.Errorf("want CLIENT and requests per second")
+	}
+	client, err := netip.ParseAddr(words[0])
+	if err != nil {
+		return err
+	}
+	rate, err := strconv.Atoi(words[1])
+	if err != nil {
+		return err
+	}
+	r.sim.wants = append(slices.DeleteFunc(r.sim.wants, func(w want) bool { return w.client == client }), want{client, rate})
 	return nil
 }
 

@@ -177,3 +177,16 @@ func (r *script) agree([]string) error {
 	}
 	return nil
 }
+
+func (r *script) loads(words []string) error {
+	hosts, err := r.hosts(words)
+	if err != nil {
+		return err
+	}
+	for _, h := range hosts {
+		for _, l := range h.view.Loads {
+			r.show("%-5s gets %4.0f of %4.0f, has room for %3d ‰ of the prefixes", l.Member, l.Load, l.Capacity, l.PerMille)
+		}
+	}
+	return nil
+}

@@ -54,6 +54,31 @@ func TestSeeds(t *testing.T) {
 	t.Logf("%d seeds, %d events", n, events.Load())
 }
 
+// When nothing happens for long enough after the faults, members are full, and all nodes agree on which and how much.
+func TestSeedsUntilSomebodyIsFull(t *testing.T) {
+	n := min(*seeds, 20)
+	if testing.Short() {
+		n = min(n, 4)
+	}
+	other := goodPlan(t, "changed")
+	full := 0
+	for i := range n {
+		set := setting(t, *firstSeed+uint64(i))
+		set.Quiet = 6 * time.Minute
+		s, violations := Chaos(set, other)
+		if len(violations) > 0 {
+			t.Errorf("seed %d: %s", set.Seed, report(s, violations, false))
+		}
+		if s.hosts[0].snapshot.Spill != nil {
+			full++
+		}
+	}
+	t.Logf("%d seeds, in %d somebody was full", n, full)
+	if full < n/4 {
+		t.Errorf("in %d of %d seeds somebody was full, want a quarter at least", full, n)
+	}
+}
+
 // report says what was violated, and when asked for a single seed all that happened.
 func report(s *Sim, violations []string, all bool) string {
 	text := ""

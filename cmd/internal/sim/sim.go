@@ -31,6 +31,7 @@ type Setting struct {
 	Plan  *zones.Plan
 	Nodes int           // in each region that is a vantage; below 1 counts as 1
 	Skew  time.Duration // clocks are off by up to this, both ways
+	Quiet time.Duration // how long nothing happens after chaos, if that is longer than it takes most to agree
 	Past  bool          // hosts keep what their answers followed from
 }
 
@@ -47,6 +48,7 @@ type Sim struct {
 	far    [][]time.Duration // likewise
 	paths  map[path]bool
 	ends   map[string]End
+	wants  []want
 	voters voters
 	check  *checker
 	past   bool // hosts keep theirs

@@ -145,7 +145,7 @@ function poolMember(m, pools) {
   const shut = !m.on || !m.enabled || m.latched || m.manual.state === "force_down";
   return h("li", { class: `${worst}${shut ? " shut" : ""}`, "data-member": m.member }, badge(worst, m.member),
     h("small", {}, [state, !m.enabled && "not enabled", !m.on && "control off", m.latched && "waits to be resumed",
-      m.kept && `full: has room for ${Math.round(m.kept / 10)} % of the prefixes`].filter(Boolean).join(", ")),
+      m.kept && `full: has room for ${m.kept / 10} % of the prefixes`].filter(Boolean).join(", ")),
     m.manual.state !== "auto" && handSet(m.manual));
 }
 
