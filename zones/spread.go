@@ -1,6 +1,9 @@
 package zones
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // A Demand is how much the clients of pools want, by the pool's name and the key of the clients' group: requests per second where the
 // capacities in the pool are in these, else answers per second.
@@ -110,8 +113,8 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, 
 		kept[i] = s.Spill.PerMille(p.Pool.Name, p.limits[i].member)
 	}
 	sp := &spreader{plan: p, above: make([][]int, len(p.Leaves))}
-	for _, amount := range demand {
-		sp.total += amount
+	for _, key := range slices.Sorted(maps.Keys(demand)) { // in any other order the last bit may be another
+		sp.total += demand[key]
 	}
 	for i := range p.limits {
 		c := p.limits[i].capacity

@@ -209,6 +209,22 @@ func TestSpreadOfUnknownGroups(t *testing.T) {
 	}
 }
 
+// TestSpreadIsTheSameEverywhere: to the last bit, in whatever order the demand is read.
+func TestSpreadIsTheSameEverywhere(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	demand := wanted(t, plan, "near", map[netip.Prefix]float64{american: 500, german: 1500, indian: 300})
+	for key := range uint64(60) {
+		demand["near"][key+1] = 1 / float64(key+3)
+	}
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	first := fmt.Sprint(s.Loads(demand))
+	for range 100 {
+		if got := fmt.Sprint(s.Loads(demand)); got != first {
+			t.Fatalf("%s, and then %s", first, got)
+		}
+	}
+}
+
 // TestSpillAnswers: the prefixes that a member keeps are answered with it, the others with the next one, and explanations say so.
 func TestSpillAnswers(t *testing.T) {
 	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
