@@ -89,6 +89,7 @@ func TestResolverReportsErrors(t *testing.T) {
 func TestReportsInTheLog(t *testing.T) {
 	s := run(t, Config{})
 	published := reporting(t)
+	ask(t, s.address, "udp", "api.example.com.", dns.TypeA) // workers run now, of which who tells is one
 	query := queryWith(t, "_er.1.mail.example.com.7._er.errors.example.net.")
 	tell := func(at time.Duration, n int) {
 		for range n {
