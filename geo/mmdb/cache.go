@@ -93,7 +93,7 @@ func sourceIn(data []byte, info Info) source {
 	return source{Size: int64(len(data)), SHA256: hex.EncodeToString(sum[:]), Info: info}
 }
 
-// readCache reads the table in a file if it was made of what want says. Errors name the file; one that is fs.ErrNotExist says that there
+// readCache reads the table in a file if it was made of what want says; nil: of anything. Errors name the file; one that is fs.ErrNotExist says that there
 // is none.
 func readCache(path string, want *cacheHeader) (*geo.Table, *cacheHeader, error) {
 	f, err := os.Open(path)
@@ -138,8 +138,10 @@ func parseCache(r io.Reader, size int64, want *cacheHeader) (*geo.Table, *cacheH
 	if err := d.Decode(&header); err != nil {
 		return nil, nil, fmt.Errorf("%w: header: %w", errDamaged, err)
 	}
-	if err := header.same(want); err != nil {
-		return nil, nil, err // no need to read the rest
+	if want != nil {
+		if err := header.same(want); err != nil {
+			return nil, nil, err // no need to read the rest
+		}
 	}
 	table, err := geo.ReadTable(s, s.left)
 	if err != nil {

@@ -225,3 +225,32 @@ func FuzzCache(f *testing.F) {
 		}
 	})
 }
+
+// What was kept can be read when the databases are gone, whoever made it; but not what is damaged, nor beside mistakes in overrides.
+func TestReadKept(t *testing.T) {
+	s := Sources{Databases: []string{cities().write(t)}, Cache: filepath.Join(t.TempDir(), "cache"), Version: "v1"}
+	made := mustRead(t, s, nil)
+	if _, err := s.ReadKept(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("before anything was kept: %v, want that there is no file", err)
+	}
+	keep(t, made, s.Cache)
+	if err := os.Remove(s.Databases[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.Version = "v2"
+	kept, err := s.ReadKept()
+	if err != nil || !kept.Cached || kept.Table.Digest() != made.Table.Digest() || !slices.Equal(kept.Infos, made.Infos) {
+		t.Fatalf("ReadKept() = %+v, %v; want what was made", kept, err)
+	}
+	s.Overrides = []string{"testdata/overrides/bad/values.yaml"}
+	if _, err := s.ReadKept(); err == nil {
+		t.Error("overrides with mistakes are taken")
+	}
+	s.Overrides = nil
+	if err := os.Truncate(s.Cache, 100); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ReadKept(); !errors.Is(err, errDamaged) {
+		t.Errorf("of a cache that was cut: %v, want that it is damaged", err)
+	}
+}

@@ -98,6 +98,24 @@ func (s Sources) databases(before *Places) (*Places, error) {
 	return p, nil
 }
 
+// ReadKept reads what the cache has, of whatever databases and by whatever version of the program it was made, and the overrides: for when
+// the databases can't be read.
+func (s Sources) ReadKept() (*Places, error) {
+	over, err := ReadOverrides(s.Overrides)
+	if err != nil {
+		return nil, err
+	}
+	table, header, err := readCache(s.Cache, nil)
+	if err != nil {
+		return nil, err
+	}
+	p := &Places{base: table, header: *header, Table: over.Apply(table), Overrides: over.Prefixes(), Cached: true}
+	for _, source := range header.Sources {
+		p.Infos = append(p.Infos, source.Info)
+	}
+	return p, nil
+}
+
 // Kept reports whether WriteCache would write what a start takes: of the embedded database it does not.
 func (p *Places) Kept() bool { return len(p.header.Sources) > 0 }
 

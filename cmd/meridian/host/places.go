@@ -72,7 +72,13 @@ func (p *placer) begin() (*mmdb.Places, error) {
 	p.seen = p.look()
 	places, err := p.sources.Read(nil)
 	if err != nil {
-		return nil, err
+		kept, missed := p.sources.ReadKept()
+		if missed != nil {
+			return nil, err
+		}
+		p.metrics.placesRead(err)
+		p.refuse(err, "places refused, those that were kept are in force")
+		places = kept
 	}
 	if places.Missed != nil {
 		p.log.Info("cache of places not taken", "err", places.Missed)
@@ -138,8 +144,7 @@ func (p *placer) again(seen []zones.Version) {
 	places, err := p.sources.Read(before)
 	p.metrics.placesRead(err)
 	if err != nil {
-		p.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()})
-		p.log.Error("places refused, those in force stay", "err", err)
+		p.refuse(err, "places refused, those in force stay")
 		return
 	}
 	p.refusal.Store(nil)
@@ -156,6 +161,11 @@ func (p *placer) again(seen []zones.Version) {
 	if !places.SameDatabases(before) {
 		debug.FreeOSMemory() // reading took some times of what stays; left alone, that would be given back in minutes
 	}
+}
+
+func (p *placer) refuse(err error, message string) {
+	p.refusal.Store(&dashboard.Refusal{Since: time.Now(), Text: err.Error()})
+	p.log.Error(message, "err", err)
 }
 
 // keep writes the cache, if it has something else.

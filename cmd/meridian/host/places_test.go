@@ -170,12 +170,23 @@ func TestPlacesAreReadAgain(t *testing.T) {
 			t.Errorf("%s: %d bytes in the cache, %v, want %d as before", row.reason, len(mended), err, len(sound))
 		}
 	}
+	write(t, database, countries("IN", "IN")[:60])
+	h, log = startPlaced(t, cfg)
+	if got := answerTo(t, h, network); got != us || !strings.Contains(log.take(), "places refused, those that were kept are in force") || h.source().Node().PlacesRefused == nil {
+		t.Errorf("a start while the database is damaged: answer %s, refused %+v, want %s and that it is said", got, h.source().Node().PlacesRefused, us)
+	}
+	write(t, database, countries("IN", "IN"))
+	h.Reload()
+	eventually(t, "it is whole", func() bool { return answerTo(t, h, network) == "127.0.3.1" && h.source().Node().PlacesRefused == nil })
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
 	if left, _ := filepath.Glob(filepath.Join(cfg.Data, "*"+newInfix+"*")); len(left) > 0 {
 		t.Errorf("half-written files %q are left", left)
 	}
 }
 
-// A start with a damaged database is refused, whatever the cache says; the mistakes of overrides have their lines.
+// A start with a damaged database is refused if nothing was kept; the mistakes of overrides have their lines.
 func TestStartWithoutPlaces(t *testing.T) {
 	cfg := newNode(t)
 	dir := t.TempDir()
