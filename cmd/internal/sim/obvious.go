@@ -166,7 +166,7 @@ func (o *oracle) ranks(pool *zones.Pool, path string, permitted bool) (ranks []m
 		if isUp {
 			up++
 		}
-		if len(a.ranks) > 0 && !o.full(path+m.Name()) {
+		if len(a.ranks) > 0 && (m.Capacity == zones.Capacity{} || !o.full(path+m.Name())) {
 			all = append(all, a)
 		}
 	}
