@@ -227,17 +227,27 @@ func (l *Ledger) Demand(pools []*zones.PoolPlan) zones.Demand {
 	return demand
 }
 
-// largest returns the counts in order; if they are too many, those that count most.
+// largest returns the counts in order, each group once; if they are too many, those that count most.
 func largest(counts []Count) []Count {
 	counts = slices.Clone(counts)
-	if len(counts) > MaxCounts {
-		slices.SortFunc(counts, func(a, b Count) int {
+	slices.SortFunc(counts, byName)
+	once := counts[:0]
+	for _, c := range counts {
+		if n := len(once); n > 0 && byName(once[n-1], c) == 0 {
+			once[n-1].Answers += c.Answers
+			once[n-1].Requests += c.Requests
+		} else {
+			once = append(once, c)
+		}
+	}
+	if len(once) > MaxCounts {
+		slices.SortFunc(once, func(a, b Count) int {
 			return cmp.Or(cmp.Compare(max(b.Answers, b.Requests), max(a.Answers, a.Requests)), byName(a, b))
 		})
-		counts = counts[:MaxCounts]
+		once = once[:MaxCounts]
+		slices.SortFunc(once, byName)
 	}
-	slices.SortFunc(counts, byName)
-	return counts
+	return once
 }
 
 func byName(a, b Count) int {

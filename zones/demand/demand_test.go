@@ -293,3 +293,19 @@ func TestMostIsReported(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestGroupOnce: others refuse a report in which a group stands twice.
+func TestGroupOnce(t *testing.T) {
+	counts := []Count{{"p", 2, 5, 0}, {"q", 1, 0, 1}, {"p", 1, 1, 1}, {"p", 2, 7, 2}}
+	given := slices.Clone(counts)
+	r := NewLedger("a", start).Report(counts, true, start)
+	if want := []Count{{"p", 1, 1, 1}, {"p", 2, 12, 2}, {"q", 1, 0, 1}}; !slices.Equal(r.Counts, want) {
+		t.Errorf("%v are reported as %v, want %v", counts, r.Counts, want)
+	}
+	if _, err := ParseReport(r.Append(nil)); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(counts, given) {
+		t.Errorf("what was given has become %v", counts)
+	}
+}

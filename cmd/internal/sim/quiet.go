@@ -41,6 +41,9 @@ func (s *Sim) quiet() {
 		case s.voters.state.Newer(h.control):
 			c.violation(h, "obeys the controls of index %d, and %d is committed", h.control.Index, s.voters.state.Index)
 		}
+		if n := h.view.Dropped[health.KindDemand.String()]; n > 0 { // unlike verdicts, nobody forges these
+			c.violation(h, "refuses %d reports of demand", n)
+		}
 		for _, t := range h.plan.Targets {
 			status := h.view.Health.Status(t.ID, health.Global)
 			if want := s.truth(t); status.Held || status.State != want || status.Fresh != len(s.hosts) {
