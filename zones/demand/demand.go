@@ -2,11 +2,12 @@
 //
 // Time is in epochs. At the beginning of each, every nameserver and gateway reports what it counted in the one before, by
 // pool and group of clients. A little later the reference, which is the nameserver with the smallest name of those that
-// report and have heard a whole window, decides who is to keep how much, by the sum over the window, and tells all. Later
-// still, at one instant, every node puts it in force: of the decisions that are not too old, that from the smallest name.
-// Who hears none goes on as before. So no vote and no leader is needed: if the reference is lost the next one decides,
-// from what is in force; a node that was away goes by the next decision; and when two references decided in two parts of
-// the network, the smaller one's holds as soon as both are heard.
+// report and have heard a whole window of nearly all, decides who is to keep how much, by the sum over the window, and tells
+// all. Later still, at one instant, every node puts it in force: of the decisions that are not too old, that from the
+// smallest name. Who hears none goes on as before. So no vote and no leader is needed: if the reference is lost the next one
+// decides, from what is in force; a node that was away goes by the next decision. When two references decided in two parts
+// of the network, and it is whole again, only who heard most of the others goes on deciding. One that was alone knows
+// little of the demand, and when it has heard enough it goes on from what is in force with the others.
 //
 // A Ledger keeps no clock and makes no decision itself: zones.Plan.Spread does. It goes by when reports arrive, and by
 // their epochs only for the instant at which a decision comes into force: so a node whose clock is wrong still takes part,
@@ -56,16 +57,19 @@ const (
 	silence = EpochLength * 3 / 2
 	// outdated is how old a decision is that counts no more beside others: one may be lost.
 	outdated = 2 * EpochLength
+	// Who lacks more than one in mostOf reports does not decide: the demand would seem smaller than it is.
+	mostOf = 4
 )
 
 // A Ledger is what one node knows of the demand.
 type Ledger struct {
-	self    string
-	epoch   uint64
-	reports int    // that the node has made
-	decided uint64 // the epoch of its last decision
-	origins map[string]*origin
-	spill   *zones.Spill
+	self     string
+	epoch    uint64
+	reports  int    // in how many epochs on end the node has made one
+	reported uint64 // the epoch of the last
+	decided  uint64 // the epoch of its last decision
+	origins  map[string]*origin
+	spill    *zones.Spill
 }
 
 // An origin is what one node has told.
@@ -84,6 +88,7 @@ type arrived struct {
 
 type decision struct {
 	at    time.Time
+	stray bool // its node was silent before: it does not know what is wanted here, and counts only where there is no other
 	spill *zones.Spill
 }
 
@@ -101,23 +106,27 @@ func (l *Ledger) Epoch() uint64 { return l.epoch }
 // Advance tells the ledger the time, which never goes back, and reports whether another spill came into force.
 func (l *Ledger) Advance(now time.Time) (changed bool) {
 	l.epoch = EpochOf(now)
-	smallest := ""
+	var first *origin
+	firstName := ""
 	for name, o := range l.origins {
 		o.advance(now)
-		if o.decision != nil && (smallest == "" || name < smallest) {
-			smallest = name
+		if d := o.decision; d != nil && (first == nil || d.stray == first.decision.stray && name < firstName || first.decision.stray && !d.stray) {
+			first, firstName = o, name
 		}
 		if len(o.reports) == 0 && o.decision == nil && o.next == nil {
 			delete(l.origins, name)
 		}
 	}
-	if smallest == "" {
+	if first == nil {
 		return false
 	}
 	before := l.spill
-	l.spill = l.origins[smallest].decision.spill
+	l.spill = first.decision.spill
 	return len(before.Changed(l.spill)) > 0
 }
+
+// silent reports whether a node's reports have not been heard of late.
+func (o *origin) silent(now time.Time) bool { return now.Sub(o.heard) >= silence }
 
 func (o *origin) advance(now time.Time) {
 	if o.next != nil && !now.Before(o.next.at) {
@@ -146,8 +155,15 @@ func Next(now time.Time) time.Time {
 // Report makes the node's report at the beginning of an epoch, takes it in itself and returns it. Whether the node may be the reference
 // is for its caller to say: it must be a nameserver.
 func (l *Ledger) Report(counts []Count, nameserver bool, now time.Time) Report {
-	l.reports++
-	r := Report{Epoch: l.epoch, Ready: nameserver && l.reports > Window, Counts: largest(counts)}
+	switch {
+	case l.epoch > l.reported+1: // it has just started, slept, or its clock was set
+		l.reports = 1
+	case l.epoch > l.reported:
+		l.reports++
+	}
+	l.reported = l.epoch
+	// Of this epoch the others' reports are still on their way.
+	r := Report{Epoch: l.epoch, Ready: nameserver && l.reports > Window && l.hears(Window-1, now), Counts: largest(counts)}
 	l.Take(l.self, r, now)
 	return r
 }
@@ -160,7 +176,7 @@ func (l *Ledger) Take(name string, r Report, now time.Time) {
 		l.origins[name] = o
 	}
 	if r.Decision {
-		o.next = &decision{at: now, spill: zones.NewSpill(r.Spill)}
+		o.next = &decision{at: now, stray: o.silent(now), spill: zones.NewSpill(r.Spill)}
 		if force := Begin(r.Epoch).Add(ForceAfter); EpochOf(now) == r.Epoch && now.Before(force) {
 			o.next.at = force
 		}
@@ -174,15 +190,26 @@ func (l *Ledger) Take(name string, r Report, now time.Time) {
 // Deciding reports whether this node is to decide now.
 func (l *Ledger) Deciding(now time.Time) bool {
 	self := l.origins[l.self]
-	if self == nil || !self.ready || l.decided == l.epoch || now.Before(Begin(l.epoch).Add(DecideAfter)) {
+	if self == nil || !self.ready || l.decided == l.epoch || now.Before(Begin(l.epoch).Add(DecideAfter)) || !l.hears(Window, now) {
 		return false
 	}
 	for name, o := range l.origins {
-		if o.ready && name < l.self && now.Sub(o.heard) < silence {
+		if o.ready && name < l.self && !o.silent(now) {
 			return false
 		}
 	}
 	return true
+}
+
+// hears reports whether the ledger has most of the last reports of all other nodes that it hears, up to so many of each.
+func (l *Ledger) hears(last int, now time.Time) bool {
+	has, all := 0, 0
+	for name, o := range l.origins {
+		if name != l.self && !o.silent(now) {
+			has, all = has+min(len(o.reports), last), all+last
+		}
+	}
+	return has*mostOf >= all*(mostOf-1)
 }
 
 // Decide makes this node's decision, takes it in and returns what to tell the others. Members past the limit of a report keep everything.

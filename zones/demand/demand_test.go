@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,9 +17,15 @@ import (
 
 var start = Begin(1_000_000).Add(7 * time.Second)
 
+type fataler interface {
+	Fatal(args ...any)
+	Errorf(format string, args ...any)
+	Helper()
+}
+
 // A cluster of ledgers whose reports arrive as a test says.
 type cluster struct {
-	t       testing.TB
+	t       fataler
 	now     time.Time
 	nodes   map[string]*Ledger
 	cut     func(from, to string) bool
@@ -28,7 +35,7 @@ type cluster struct {
 	off     map[string]time.Duration // by which clocks are wrong
 }
 
-func newCluster(t testing.TB, names ...string) *cluster {
+func newCluster(t fataler, names ...string) *cluster {
 	c := &cluster{t: t, now: start, nodes: make(map[string]*Ledger), cut: func(_, _ string) bool { return false }, reports: make(map[string]uint64)}
 	for _, name := range names {
 		c.nodes[name] = NewLedger(name, c.now)
@@ -138,7 +145,11 @@ func TestTimeline(t *testing.T) {
 	c.want("each part of the network has its own", map[string]uint16{"a": 100, "b": 200, "c": 200})
 	c.cut = func(_, _ string) bool { return false }
 	c.run(EpochLength)
-	c.want("when it is whole again the smallest name's holds", map[string]uint16{"a": 100, "b": 100, "c": 100})
+	c.want("when it is whole again, who was alone does not decide for all", map[string]uint16{"b": 200, "c": 200})
+	c.run(2 * EpochLength)
+	c.want("and goes by the others' decision", map[string]uint16{"a": 200, "b": 200, "c": 200})
+	c.run(2 * EpochLength)
+	c.want("until it has heard enough", map[string]uint16{"a": 100, "b": 100, "c": 100})
 
 	c.cut = func(_, to string) bool { return to == "c" }
 	c.decides = func(by string, _ *Ledger) *zones.Spill {
@@ -146,6 +157,109 @@ func TestTimeline(t *testing.T) {
 	}
 	c.run(4 * EpochLength)
 	c.want("who hears nobody decides for itself", map[string]uint16{"a": 500, "b": 500, "c": 300})
+}
+
+// TestGoingOnAfterAPartition: whoever was in which part, and for how long, nodes of the part that was larger go on step by step.
+func TestGoingOnAfterAPartition(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := []string{"a", "b", "c", "d", "e"}
+		c := newCluster(t, names...)
+		alone := rapid.SampledFrom(names).Draw(t, "alone")
+		step := func(l *Ledger, by int) *zones.Spill { return kept(uint16(int(l.Spill().PerMille("p", "m")) + by)) }
+		c.decides = func(_ string, l *Ledger) *zones.Spill { return step(l, -1) }
+		c.run(window + 2*EpochLength)
+		c.cut = func(from, to string) bool { return (from == alone) != (to == alone) }
+		c.decides = func(by string, l *Ledger) *zones.Spill {
+			if by == alone {
+				return step(l, -100)
+			}
+			return step(l, -1)
+		}
+		c.run(time.Duration(rapid.IntRange(100, 240).Draw(t, "seconds")) * time.Second)
+		c.cut = func(_, _ string) bool { return false }
+		c.decides = func(_ string, l *Ledger) *zones.Spill { return step(l, -1) }
+		before := make(map[string]uint16)
+		for range 8 * int(EpochLength/time.Second) {
+			for _, name := range names {
+				now := c.nodes[name].Spill().PerMille("p", "m")
+				if name != alone && before[name] != 0 && now != before[name] && now+1 != before[name] {
+					t.Fatalf("%s goes from %d to %d in one step", name, before[name], now)
+				}
+				before[name] = now
+			}
+			c.run(time.Second)
+		}
+		for _, name := range names {
+			if before[name] != before["b"] {
+				t.Errorf("%s keeps %d, b %d", name, before[name], before["b"])
+			}
+		}
+		if last := c.log[len(c.log)-1]; last != "a" {
+			t.Errorf("%s decides in the end, want a", last)
+		}
+	})
+}
+
+// TestSleep: a node that slept does not decide before it has heard a window again.
+func TestSleep(t *testing.T) {
+	c := newCluster(t, "a", "b")
+	c.run(window + 2*EpochLength)
+	asleep := c.nodes["a"]
+	delete(c.nodes, "a")
+	c.run(5 * EpochLength)
+	c.nodes["a"], c.log = asleep, nil
+	woken := c.now
+	c.run(window - EpochLength)
+	if slices.Contains(c.log, "a") {
+		t.Errorf("%v decided in %v after a had slept", c.log, c.now.Sub(woken))
+	}
+	c.run(3 * EpochLength)
+	if last := c.log[len(c.log)-1]; last != "a" {
+		t.Errorf("%s decides in the end, want a", last)
+	}
+}
+
+// TestOrder: in whatever order the reports of several nodes come, the same is in force from the same instant, and the same is wanted.
+func TestOrder(t *testing.T) {
+	plan := pools(t)
+	rapid.Check(t, func(t *rapid.T) {
+		now := Begin(1000)
+		one, other := NewLedger("m", now), NewLedger("m", now)
+		for range rapid.IntRange(1, 40).Draw(t, "instants") {
+			now = now.Add(time.Duration(rapid.IntRange(1, 20).Draw(t, "seconds")) * time.Second)
+			type told struct {
+				by     string
+				report Report
+			}
+			var all []told
+			for _, name := range []string{"a", "k", "z"} {
+				for range rapid.IntRange(0, 2).Draw(t, name) { // of one node they come in order
+					r := Report{Epoch: EpochOf(now) - uint64(rapid.IntRange(0, 3).Draw(t, "age")), Decision: rapid.Bool().Draw(t, "decision")}
+					if r.Decision {
+						r.Spill = kept(uint16(rapid.IntRange(1, 999).Draw(t, "keeps"))).All()
+					} else {
+						r.Counts = []Count{{Pool: "p", Group: 1, Answers: uint64(rapid.IntRange(0, 1<<30).Draw(t, "answers"))}}
+					}
+					all = append(all, told{name, r})
+				}
+			}
+			for _, x := range all {
+				one.Take(x.by, x.report, now)
+			}
+			by := slices.Clone(all) // the nodes in the other order
+			slices.SortStableFunc(by, func(x, y told) int { return strings.Compare(y.by, x.by) })
+			for _, x := range by {
+				other.Take(x.by, x.report, now)
+			}
+			changed := one.Advance(now)
+			if again := other.Advance(now); again != changed || !reflect.DeepEqual(one.Spill().All(), other.Spill().All()) {
+				t.Fatalf("%v and %v are in force at %v", one.Spill().All(), other.Spill().All(), now)
+			}
+			if a, b := one.Demand(plan), other.Demand(plan); !reflect.DeepEqual(a, b) {
+				t.Fatalf("%v and %v are wanted", a, b)
+			}
+		}
+	})
 }
 
 // TestWrongClock: a node whose clock is an hour off goes by the others' decisions, and they by its own.
