@@ -33,20 +33,23 @@ func cappedMesh(t *testing.T, requests *uint64) []*driver {
 	return all
 }
 
+// runUp runs a mesh that sees every endpoint up.
+func runUp(by time.Duration, all ...*driver) {
+	for range int(by / (5 * time.Second)) {
+		run(5*time.Second, all...)
+		for _, d := range all {
+			d.observe(health.ReasonOK)
+		}
+	}
+}
+
 func keptBy(d *driver) uint16 { return d.snapshot.Spill.PerMille("api", "eu1") }
 
 // TestDemand: what all gateways count makes a member full, all agree, and the next one decides when who decided is gone.
 func TestDemand(t *testing.T) {
 	requests := uint64(1000)
 	all := cappedMesh(t, &requests)
-	observed := func(by time.Duration) {
-		for range int(by / (5 * time.Second)) {
-			run(5*time.Second, all...)
-			for _, d := range all {
-				d.observe(health.ReasonOK)
-			}
-		}
-	}
+	observed := func(by time.Duration) { runUp(by, all...) }
 	observed(2 * time.Minute)
 	for _, d := range all {
 		if got := keptBy(d); got != zones.FullRamp {
@@ -82,6 +85,41 @@ func TestDemand(t *testing.T) {
 		}
 		if n := d.happened(health.EventSpill); n != 2 {
 			t.Errorf("%s: %d events of a spill, want two, when it began and when it ended", d.cfg.Name, n)
+		}
+	}
+}
+
+// TestCapacitiesGoAndComeBack: what was in force is forgotten with the capacities.
+func TestCapacitiesGoAndComeBack(t *testing.T) {
+	requests := uint64(1000)
+	all := cappedMesh(t, &requests)
+	capped := all[0].plan
+	reload := func(plan *zones.Plan) {
+		for _, d := range all {
+			d.Compiled(plan, d.now)
+			d.step()
+		}
+		runUp(5*time.Second, all...)
+	}
+	runUp(10*time.Minute, all...)
+	if got := keptBy(all[0]); got == zones.FullRamp {
+		t.Fatal("eu1 is full, and keeps everything")
+	}
+	reload(testPlan(t))
+	for _, d := range all {
+		if d.shown == nil || len(d.shown.Loads) > 0 {
+			t.Errorf("%s shows the loads %+v of a world without capacities", d.cfg.Name, d.shown.Loads)
+		}
+		if d.snapshot.Spill != nil {
+			t.Errorf("%s spills %v in a world without capacities", d.cfg.Name, d.snapshot.Spill.All())
+		}
+	}
+	runUp(10*time.Minute, all...)
+	reload(capped)
+	runUp(90*time.Second, all...)
+	for _, d := range all {
+		if got := keptBy(d); got != zones.FullRamp {
+			t.Errorf("%s: before a window has been heard eu1 keeps %d again", d.cfg.Name, got)
 		}
 	}
 }

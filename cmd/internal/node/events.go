@@ -9,6 +9,7 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/health/control"
 	"github.com/meridian-gslb/meridian/zones"
+	"github.com/meridian-gslb/meridian/zones/demand"
 )
 
 // Compiled takes a newly compiled world over.
@@ -20,6 +21,9 @@ func (n *Node) Compiled(p *zones.Plan, now time.Time) {
 			p.World.Digest, len(p.World.Zones), len(p.World.Pools), len(p.Targets)))
 	}
 	n.plan = p
+	if !n.capped() { // whoever was full is not when capacities come back
+		n.ledger, n.loads = demand.NewLedger(string(n.cfg.Name), now), nil
+	}
 	var regions []zones.Region
 	for _, r := range p.World.Regions {
 		if r.Vantage {

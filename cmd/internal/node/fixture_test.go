@@ -76,6 +76,7 @@ type driver struct {
 	out  Ready // of the last step
 	seen []health.Event
 
+	shown  *View                 // the last
 	counts func() []demand.Count // what came in the epoch that ended; nil: nobody says
 }
 
@@ -136,6 +137,9 @@ func (d *driver) step() Ready {
 		d.t.Fatalf("Wake = %v, and it is %v", d.out.Wake, d.now)
 	}
 	d.seen = append(d.seen, d.out.Events...)
+	if d.out.View != nil {
+		d.shown = d.out.View
+	}
 	return d.out
 }
 
