@@ -89,6 +89,34 @@ func TestDemand(t *testing.T) {
 	}
 }
 
+// TestFullThroughAPartition: the node that decides was alone for some minutes, with a third of the requests, for which eu1 has room.
+func TestFullThroughAPartition(t *testing.T) {
+	requests := uint64(1000)
+	all := cappedMesh(t, &requests)
+	runUp(10*time.Minute, all...)
+	for range int(10 * time.Minute / (5 * time.Second)) {
+		runUp(5*time.Second, all[0])
+		runUp(5*time.Second, all[1:]...)
+	}
+	if got := keptBy(all[0]); got != zones.FullRamp {
+		t.Errorf("alone, eu1 keeps %d, want all", got)
+	}
+	most := keptBy(all[1])
+	for range int(10 * time.Minute / (5 * time.Second)) {
+		runUp(5*time.Second, all...)
+		for _, d := range all[1:] {
+			if got := keptBy(d); got > most {
+				t.Fatalf("%s: after the partition eu1 keeps %d, and kept %d in it", d.cfg.Name, got, most)
+			}
+		}
+	}
+	for _, d := range all {
+		if got := keptBy(d); got != 400 {
+			t.Errorf("%s: in the end eu1 keeps %d, want 400", d.cfg.Name, got)
+		}
+	}
+}
+
 // TestCapacitiesGoAndComeBack: what was in force is forgotten with the capacities.
 func TestCapacitiesGoAndComeBack(t *testing.T) {
 	requests := uint64(1000)
