@@ -7,6 +7,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/meridian-gslb/meridian/zones/static"
 )
 
 // A Capacity is how much a member of a pool can take: a share of all that the pool's clients want, or requests per second. The zero one
@@ -155,26 +159,64 @@ func (p *PoolPlan) InRequests() bool { return len(p.limits) > 0 && p.limits[0].c
 // Capped returns the pools with capacities, in the world's order.
 func (p *Plan) Capped() []*PoolPlan { return p.capped }
 
-// PoolOf returns the pool with capacities that a host's name is answered from; nil where there is none. For a name in lower case it
-// allocates nothing.
+// PoolOf returns the pool with capacities that a host's name is answered from, by a wildcard or behind CNAMEs of its zone too; nil where
+// there is none. It allocates nothing.
 func (p *Plan) PoolOf(host string) *PoolPlan {
-	return p.hosts[strings.ToLower(strings.TrimSuffix(host, "."))]
-}
-
-// addHosts notes which names are answered from pools with capacities.
-func (p *Plan) addHosts() {
-	for _, pool := range p.Pools {
-		if len(pool.limits) > 0 {
-			p.capped = append(p.capped, pool)
+	if len(p.capped) == 0 {
+		return nil
+	}
+	var buffer [2 + 255]byte
+	name := appendHost(buffer[:0], host)
+	zone, _ := p.Zone(name)
+	if zone == nil || zone.Zone == nil {
+		return nil
+	}
+	for range 1 + MaxAliases {
+		m := zone.Find(name)
+		if !m.Name.Exists() || m.Redirected {
+			return nil
+		}
+		if number := zone.Pool(m.Name); number >= 0 {
+			if pool := p.Pools[number]; len(pool.limits) > 0 {
+				return pool
+			}
+			return nil
+		}
+		alias, ok := m.Name.Set(dns.TypeCNAME)
+		if !ok {
+			return nil
+		}
+		name = append(buffer[:0], alias.Bytes[static.FixedSize:]...)
+		lower(name)
+		if at, _ := p.Zone(name); at != zone {
+			return nil
 		}
 	}
-	for i := range p.World.Zones {
-		for _, steer := range p.World.Zones[i].Steer {
-			for _, pool := range p.capped {
-				if pool.Pool.Name == steer.Pool {
-					p.hosts[strings.TrimSuffix(steer.Owner, ".")] = pool
-				}
-			}
+	return nil
+}
+
+// appendHost appends a host's name in wire format and lower case; nothing if it is none.
+func appendHost(b []byte, host string) []byte {
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > 253 {
+		return b
+	}
+	empty := b
+	for label := range strings.SplitSeq(host, ".") {
+		if len(label) < 1 || len(label) > 63 {
+			return empty
+		}
+		b = append(append(b, byte(len(label))), label...)
+	}
+	lower(b)
+	return append(b, 0)
+}
+
+// lower makes the letters of a name in wire format lower case: the lengths of labels are below them.
+func lower(name []byte) {
+	for i, c := range name {
+		if 'A' <= c && c <= 'Z' {
+			name[i] = c + 'a' - 'A'
 		}
 	}
 }

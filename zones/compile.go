@@ -26,7 +26,7 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		World: w, Table: table, Near: c.neighbours(), Orders: c.picture,
 		zones:   make(map[string]*ZoneData, len(w.Zones)),
 		byCheck: make(map[health.CheckID][]int), byControl: make(map[control.ControlID][]int), byEndpoint: make(map[string][]int),
-		byPool: make(map[string]int), hosts: make(map[string]*PoolPlan),
+		byPool: make(map[string]int),
 	}
 	pools := make(map[string]*PoolPlan)
 	for i := range w.Pools {
@@ -45,7 +45,6 @@ func (w *World) Compile(table *geo.Table, orders *rtt.Orders) (*Plan, error) {
 		p.zones[w.Zones[i].wire] = zone
 		p.lengths[len(w.Zones[i].wire)] = true
 	}
-	p.addHosts()
 	if w.ReportAgent != "" {
 		var err error
 		if p.Reports, err = p.reportsTo(w.ReportAgent); err != nil {
@@ -287,6 +286,7 @@ func (p *Plan) add(pool *PoolPlan) {
 	}
 	p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Member: "last_resort"})
 	if len(pool.limits) > 0 {
+		p.capped = append(p.capped, pool)
 		for g := range pool.Groups {
 			p.Counters = append(p.Counters, Counter{Pool: pool.Pool.Name, Group: pool.Groups[g].Key})
 		}

@@ -33,8 +33,7 @@ type Plan struct {
 
 	byEndpoint map[string][]int
 	byPool     map[string]int
-	capped     []*PoolPlan          // with capacities
-	hosts      map[string]*PoolPlan // of those, by the names that are answered from them
+	capped     []*PoolPlan // with capacities
 }
 
 // Zone returns the closest zone around a name (wire format, lower case) and how many bytes of the name stand

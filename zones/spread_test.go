@@ -443,3 +443,67 @@ type nopTB struct{ testing.TB }
 
 func (nopTB) Helper()           {}
 func (nopTB) Fatal(args ...any) { panic(fmt.Sprint(args...)) }
+
+func TestPoolOf(t *testing.T) {
+	world, err := Parse(map[string][]byte{"w.yaml": []byte(`
+regions: {us: {coordinates: [39, -77]}}
+pools:
+  full: {policy: failover, members: [{endpoint: us1, region: us, address: 192.0.2.1, capacity: 1000}]}
+  plain: {policy: failover, members: [{endpoint: us1, region: us, address: 192.0.2.1}]}
+zones:
+  example.com: {file: com, steer: {www: {pool: full}, "*": {pool: full}, plain: {pool: plain}, "@": {pool: full}}}
+  example.org: {file: org, steer: {"@": {pool: full}}}
+`), "com": []byte("@ SOA ns h 1 3600 900 604800 60\n@ NS ns\nns A 192.0.2.53\nshop CNAME Store\nstore CNAME WWW\nout CNAME example.org.\n" +
+		"round CNAME round2\nround2 CNAME round\na.b A 192.0.2.1\nlow NS ns\n"),
+		"org": []byte("@ SOA ns.example.com. h 1 3600 900 604800 60\n@ NS ns.example.com.\n@ DNAME example.com.\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := world.Compile(testTable(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("a.", 125)
+	for _, row := range []struct {
+		why, host string
+		full      bool
+	}{
+		{"a name", "www.example.com", true},
+		{"in other letters, with its root", "WWW.Example.COM.", true},
+		{"an apex", "example.com", true},
+		{"the wildcard's", "anything.example.com", true},
+		{"far below the wildcard's parent", "x.y.example.com", true},
+		{"a name that is there itself, with nothing but addresses", "ns.example.com", false},
+		{"an empty non-terminal", "b.example.com", false},
+		{"below one, where the wildcard does not answer", "c.b.example.com", false},
+		{"another zone's, by delegation", "low.example.com", false},
+		{"by two CNAMEs", "shop.example.com", true},
+		{"by a CNAME to another zone: not followed, as in answers", "out.example.com", false},
+		{"by CNAMEs that come round", "round.example.com", false},
+		{"a pool without capacities", "plain.example.com", false},
+		{"no zone of ours", "www.example.net", false},
+		{"no name", "", false},
+		{"an address", "192.0.2.1", false},
+		{"an empty label", "www..example.com", false},
+		{"a label too long", strings.Repeat("a", 64) + ".example.com", false},
+		{"a name too long", long + "example.com", false},
+		{"the longest", long[:253-len("example.com")-1] + "." + "example.com", true},
+		{"at a DNAME", "example.org", true},
+		{"below it: not followed", "www.example.org", false},
+	} {
+		want := ""
+		if row.full {
+			want = "full"
+		}
+		got := ""
+		if p := plan.PoolOf(row.host); p != nil {
+			got = p.Pool.Name
+		}
+		if got != want {
+			t.Errorf("%s: %q is answered from %q, want %q", row.why, row.host, got, want)
+		}
+		if n := testing.AllocsPerRun(10, func() { plan.PoolOf(row.host) }); n > 0 {
+			t.Errorf("%q allocates %v times", row.host, n)
+		}
+	}
+}
