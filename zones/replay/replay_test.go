@@ -277,6 +277,33 @@ func TestTooLarge(t *testing.T) {
 	}
 }
 
+// beforeSpills is a segment of two moments as it was written before members could be full.
+const beforeSpills = "meridian past v1\n\x00\x00\x00\x10\xcd\x8e\xf7k\x01\x81\x85\xb1\x93\xdc\x03{\x00\x81\x85\xb1\x93\xdc\x03{\x00\x00\x00=\xee\xa3O\f\x02\x01{\x00\x01{\x00\x00\x00\x00\x00\x00\x00\x04\x05" +
+	"\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x03\x00\x01\x00\bc/a/ipv4\x01\x00\x00\xa08{\x00\x03\x02\x00" +
+	"\x00\x00\x00\x1c\x86dI\x86\x02y{\x00\x01{\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x01\x00\x02\x00\x00\x989{\x00\x03\x02\x00"
+
+// Segments without a spill are written, and read, as they were before there were any.
+func TestBeforeSpills(t *testing.T) {
+	w := NewWriter(noon, time.Time{}, 1<<20)
+	status := health.Status{Check: "c/a/ipv4", Since: noon.Add(-time.Hour), Assigned: 3, Fresh: 2}
+	var written []byte
+	var last *Moment
+	for i, state := range []health.State{health.Up, health.Down} {
+		status.State = state
+		last = &Moment{Published: noon.Add(time.Duration(i) * time.Minute), Basis: Basis{1, 2, 3}, Health: health.NewView([]health.Status{status}), Digest: 4}
+		var err error
+		if written, _, err = w.Moment(written, last, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(written) != beforeSpills {
+		t.Errorf("written is\n%q\nand was\n%q", written, beforeSpills)
+	}
+	if got, err := readAll([]byte(beforeSpills)); err != io.EOF || told(got) != told(last) || got.Spill != nil {
+		t.Errorf("read is %v\n%s\nwant\n%s", err, told(got), told(last))
+	}
+}
+
 func TestVersion(t *testing.T) {
 	segment, _, _ := some(t)
 	copy(segment, "meridian past v2\n")
