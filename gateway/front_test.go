@@ -143,6 +143,34 @@ func TestTrustedPeer(t *testing.T) {
 	}
 }
 
+// Each request for a host of ours is told once, with who asked for it: by the gateway that it came to first.
+func TestRequestIsTold(t *testing.T) {
+	for _, test := range []struct {
+		reason, request string
+		want            string // nothing: it is not told
+	}{
+		{"a request", "GET /a HTTP/1.1\r\nHost: API.test:80\r\n\r\n", "api.test 127.0.0.1"},
+		{"behind a balancer", "GET /a HTTP/1.1\r\nHost: api.test\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", "api.test 192.0.2.1"},
+		{"told by the gateway before", "GET /a HTTP/1.1\r\nHost: api.test\r\nCDN-Loop: meridian-two\r\n\r\n", ""},
+		{"nobody's host", "GET /a HTTP/1.1\r\nHost: other.test\r\n\r\n", ""},
+		{"the gateway's own health", "GET /healthz HTTP/1.1\r\nHost: api.test\r\n\r\n", ""},
+	} {
+		told := make(chan string, 2)
+		h := newHouse(t, in("east", newEcho(t, "east")), func(c *Config) {
+			c.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			c.Request = func(host string, client netip.Addr) { told <- host + " " + client.String() }
+		})
+		h.raw(t, test.request)
+		close(told)
+		if got := <-told; got != test.want {
+			t.Errorf("%s: told of %q, want %q", test.reason, got, test.want)
+		}
+		if again, more := <-told; more {
+			t.Errorf("%s: told twice, of %q too", test.reason, again)
+		}
+	}
+}
+
 func TestResponseHead(t *testing.T) {
 	h := newHouse(t, in("east", newUpstreamServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["Content-Type"] = nil

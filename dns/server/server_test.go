@@ -194,6 +194,32 @@ func TestCounters(t *testing.T) {
 	}
 }
 
+// The answers of pools with capacities are counted by the client's group, over all transports and through changes of the world.
+func TestAnswersByGroup(t *testing.T) {
+	r := run(t, Config{})
+	ask(t, r.address, "udp", "api.example.com.", dns.TypeA) // has no capacity yet
+	capped := func() *zones.Snapshot {
+		return snapshot(t, []string{"ENDPOINT", "euw1", "REGION", "eu-west", "ADDRESS}", "192.0.2.20, capacity: 40%}"})
+	}
+	first := capped()
+	r.snapshot.Store(first)
+	ask(t, r.address, "udp", "api.example.com.", dns.TypeA)
+	ask(t, r.address, "tcp", "api.example.com.", dns.TypeA)
+	ask(t, r.address, "udp", "api.example.com.", dns.TypeTXT) // the pool has none
+	ask(t, r.address, "udp", "ns1.example.com.", dns.TypeA)   // no pool
+	r.snapshot.Store(capped())
+	ask(t, r.address, "udp", "api.example.com.", dns.TypeA)
+	want := map[Group]uint64{{Pool: "api", Key: first.Plan.Pools[0].Groups[0].Key}: 3}
+	if got := r.AnswersByGroup(); !maps.Equal(got, want) {
+		t.Errorf("AnswersByGroup() = %v, want %v", got, want)
+	}
+	for name := range r.metrics(t) {
+		if strings.Contains(name, "member=,") {
+			t.Errorf("%s is of a group, and shown as a member's", name)
+		}
+	}
+}
+
 // sendDropped sends half a header and a response, and behind them a query of api.example.com: the only one with an answer.
 func sendDropped(t *testing.T, address string) {
 	t.Helper()
