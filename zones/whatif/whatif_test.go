@@ -217,6 +217,18 @@ func TestLostVantages(t *testing.T) {
 	}
 }
 
+// Who is full stays so, whatever is supposed.
+func TestWhoIsFull(t *testing.T) {
+	plan := compile(t)
+	in := inputs(plan, health.Up)
+	in.Spill = zones.NewSpill([]zones.Kept{{Pool: "www", Member: "eu", PerMille: 400}})
+	for _, s := range []Supposition{{Down, "us"}, {Lose, "ap-south"}, {Off, "c-us"}, {Drain, "ap"}} {
+		if got, err := (Hypothesis{s}).Apply(plan, in); err != nil || got.Spill != in.Spill {
+			t.Errorf("%v: %v are full, %v; want %v", s, got.Spill.All(), err, in.Spill.All())
+		}
+	}
+}
+
 func TestUnknownNames(t *testing.T) {
 	h, err := Parse([]string{"down euw1, lose eu, off c-de, drain us"})
 	if err != nil {
