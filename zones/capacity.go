@@ -97,10 +97,9 @@ func (s *Spill) PerMille(pool, member string) uint16 {
 	if s == nil {
 		return FullRamp
 	}
-	for _, k := range s.byPool[pool] {
-		if k.Member == member {
-			return k.PerMille
-		}
+	kept := s.byPool[pool]
+	if at, found := slices.BinarySearchFunc(kept, member, func(k Kept, member string) int { return cmp.Compare(k.Member, member) }); found {
+		return kept[at].PerMille
 	}
 	return FullRamp
 }
@@ -158,6 +157,17 @@ func (p *PoolPlan) InRequests() bool { return len(p.limits) > 0 && p.limits[0].c
 
 // Capped returns the pools with capacities, in the world's order.
 func (p *Plan) Capped() []*PoolPlan { return p.capped }
+
+// Fitting returns those of some members that have a capacity in the plan.
+func (p *Plan) Fitting(kept []Kept) (fitting []Kept) {
+	for _, k := range kept {
+		number, ok := p.byPool[k.Pool]
+		if ok && slices.ContainsFunc(p.Pools[number].limits, func(l limit) bool { return l.member == k.Member }) {
+			fitting = append(fitting, k)
+		}
+	}
+	return fitting
+}
 
 // PoolOf returns the pool with capacities that a host's name is answered from, by a wildcard or behind CNAMEs of its zone too; nil where
 // there is none. It allocates nothing.

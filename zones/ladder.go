@@ -170,13 +170,14 @@ type evaluation struct {
 	drained bool   // those that are drained by hand count too, on the rung that takes down ones for up
 	prefix  uint16 // one so far in the per mille
 	roomy   bool   // those that are full for the prefix count too
+	back    bool   // those that the prefix does not have back yet count too
 	explore bool   // the region that may be nearer comes first
 }
 
 // counts reports whether a leaf may be answered with.
 func (e *evaluation) counts(leaf int) bool {
 	s := &e.standings[leaf]
-	return s.permitted && s.rung[e.family] <= e.rung && s.ramp[e.family] > e.prefix && (e.roomy || s.kept > e.prefix) &&
+	return s.permitted && s.rung[e.family] <= e.rung && (e.back || s.ramp[e.family] > e.prefix) && (e.roomy || s.kept > e.prefix) &&
 		e.plan.Leaves[leaf].Sets[e.family] != nil && (e.rung < RungOpen || e.drained || !s.drained)
 }
 

@@ -8,13 +8,10 @@ import (
 )
 
 // others finds what the prefixes are answered that do not have members back yet which recover, or for which members have no room, and
-// those few that try another region. A prefix gets a member back once, and keeps it. Where without them there would be nothing on
-// the rung, all prefixes have them.
+// those few that try another region. A prefix gets a member back once, and keeps it.
 func (e *evaluation) others(c *Choice, rung Rung) {
 	for part, other := range e.parts(rung) {
-		if other != nil {
-			c.instead(part.from, part.to, *other, e.missing(part.from))
-		}
+		c.instead(part.from, part.to, *other, e.missing(part.from))
 	}
 	if len(c.Others) == 0 && rung == RungUp {
 		e.exploring(c)
@@ -24,8 +21,7 @@ func (e *evaluation) others(c *Choice, rung Rung) {
 // A part is a range of prefixes, in per mille.
 type part struct{ from, to uint16 }
 
-// parts yields the prefixes that do without some members and what they are answered, the range that lacks the fewest first; nil where
-// nothing is left on the rung.
+// parts yields the prefixes that do without some members and what they are answered, the range that lacks the fewest first.
 func (e *evaluation) parts(rung Rung) iter.Seq2[part, *Choice] {
 	return func(yield func(part, *Choice) bool) {
 		steps := e.steps()
@@ -36,16 +32,25 @@ func (e *evaluation) parts(rung Rung) iter.Seq2[part, *Choice] {
 				to = steps[i+1]
 			}
 			e.prefix = from
-			other, ok := e.among(rung)
-			if !ok {
-				yield(part{from, FullRamp}, nil)
-				return
-			}
-			if !yield(part{from, to}, &other) {
+			if other, _, ok := e.without(rung); !ok || !yield(part{from, to}, &other) {
 				return
 			}
 		}
 	}
+}
+
+// without returns what a prefix is answered that does without some members, and whether all others are full. For whom nobody has room it is
+// as if all had, and for whom nobody is back as if all were.
+func (e *evaluation) without(rung Rung) (c Choice, full, ok bool) {
+	defer func() { e.back, e.roomy = false, false }()
+	for _, e.back = range []bool{false, true} {
+		for _, e.roomy = range []bool{false, true} {
+			if c, ok = e.among(rung); ok {
+				return c, e.roomy, true
+			}
+		}
+	}
+	return c, false, false
 }
 
 // steps returns from which prefixes on some member does not count, in order.

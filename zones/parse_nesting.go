@@ -54,6 +54,10 @@ func (n *nester) visit(i int, path []string) {
 		c := m.Value.capacity
 		if c.Given() {
 			s.capacities++
+			alike := func(o strict.At[memberKeys]) bool { return o.Value.name() == m.Value.name() && o.Line != m.Line }
+			if slices.ContainsFunc(entry.Value.members, alike) {
+				p.mistakes.Add(c.Position, "pool %q: member %q: capacity: an endpoint and a pool of that name are both members, and could not be told apart (rename one)", pool.Name, m.Value.name())
+			}
 		}
 		n.sameUnit(s, c.Value, c.Position, pool.Name, "another member has")
 	}

@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 )
@@ -13,8 +14,8 @@ type spreader struct {
 	capacities []float64 // by limit
 	above      [][]int   // the limits that each leaf is under
 
-	steps   int // that it took so far
-	scratch []uint16
+	recovering bool // somebody does not have all of its prefixes back
+	steps      int  // that it took so far
 }
 
 // A want is the part of the demand that one group has by one family.
@@ -24,7 +25,7 @@ type want struct {
 	fixed      *outcome // what is answered whoever is full; nil: that depends
 	up         limits   // the members that it could be answered with, of those that are up
 	ramps      []uint16 // from which prefixes on some do not have a member back, in order
-	outcomes   map[without]*outcome
+	outcomes   map[without]answered
 }
 
 // limits are a set of the members with a capacity, by number.
@@ -48,8 +49,9 @@ type getting struct {
 	share float64
 }
 
-// spreader prepares predictions by a snapshot, and returns what the members keep by it; nil where the demand is not known.
-func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, []uint16) {
+// spreader prepares predictions by a snapshot, as it is or as it will be when all who recover are back, and returns what the members keep by
+// it; nil where the demand is not known.
+func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64, back bool) (*spreader, []uint16) {
 	kept := make([]uint16, len(p.limits))
 	for i := range kept {
 		kept[i] = s.Spill.PerMille(p.Pool.Name, p.limits[i].member)
@@ -65,28 +67,57 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64) (*spreader, 
 			sp.above[leaf] = append(sp.above[leaf], i)
 		}
 	}
+	switch {
+	case sp.total == 0 || !p.InRequests() && sp.total < fewAnswers/2.0:
+		for i := range kept { // so few want anything that nobody is full
+			kept[i] = FullRamp
+		}
+		return nil, kept
+	case !p.InRequests() && sp.total < fewAnswers:
+		return nil, kept
+	}
 	matched := 0.0
-	seen := make(map[uint64]bool)
 	in := s.inputs()
 	in.Spill = nil
-	for g := range p.Groups {
+	for _, g := range p.wanting(demand) {
 		group := &p.Groups[g]
-		amount := demand[group.Key]
-		if amount <= 0 || seen[group.Key] {
-			continue
-		}
-		seen[group.Key] = true
-		matched += amount
+		matched += demand[group.Key]
 		standings, _ := p.standings(nil, in, group, s.Published)
-		sp.add(group, standings, amount)
+		for i := range standings {
+			for family, ramp := range standings[i].ramp {
+				if ramp < FullRamp {
+					sp.recovering = true
+				}
+				if back {
+					standings[i].ramp[family] = FullRamp
+				}
+			}
+		}
+		sp.add(group, standings, demand[group.Key])
 	}
-	if matched == 0 || !p.InRequests() && sp.total < fewAnswers {
+	if matched < sp.total/2 { // most is of groups that there are no more: what is known of these says too little
 		return nil, kept
 	}
 	for i := range sp.wants {
 		sp.wants[i].amount *= sp.total / matched // clients of groups that are not known here are like the others
 	}
 	return sp, kept
+}
+
+// wanting returns the groups that want something, each key once: those that want the most, if they are many.
+func (p *PoolPlan) wanting(demand map[uint64]float64) (groups []int) {
+	seen := make(map[uint64]bool)
+	for g := range p.Groups {
+		if key := p.Groups[g].Key; demand[key] > 0 && !seen[key] {
+			seen[key] = true
+			groups = append(groups, g)
+		}
+	}
+	if len(groups) > mostGroups {
+		slices.SortStableFunc(groups, func(a, b int) int { return cmp.Compare(demand[p.Groups[b].Key], demand[p.Groups[a].Key]) })
+		groups = groups[:mostGroups]
+	}
+	return groups
 }
 
 // add adds the demand of a group: each family that it is answered by has an equal part.
@@ -97,7 +128,7 @@ func (sp *spreader) add(group *GroupPlan, standings []standing, amount float64) 
 			continue
 		}
 		w := want{
-			evaluation: evaluation{plan: sp.plan, group: group, standings: slices.Clone(standings), family: family}, outcomes: make(map[without]*outcome),
+			evaluation: evaluation{plan: sp.plan, group: group, standings: slices.Clone(standings), family: family}, outcomes: make(map[without]answered),
 		}
 		c := w.choose()
 		switch {
@@ -149,29 +180,66 @@ func (sp *spreader) outcome(c *Choice) *outcome {
 	return &o
 }
 
-// outcomeOf says what the members get of prefixes from one on; nil where nothing is left on the rung.
-func (sp *spreader) outcomeOf(w *want, prefix uint16, kept []uint16) *outcome {
-	var key without
-	for limit, k := range kept {
-		if k <= prefix && w.up.has(limit) {
-			key.full.add(limit)
-		}
-	}
-	for key.ramps < len(w.ramps) && w.ramps[key.ramps] <= prefix {
-		key.ramps++
-	}
-	o, known := w.outcomes[key]
+// outcomeOf says what the members get of prefixes from one on, which do without some members.
+func (sp *spreader) outcomeOf(w *want, prefix uint16, key without, kept []uint16) answered {
+	a, known := w.outcomes[key]
 	if !known {
 		sp.steps += len(sp.plan.Leaves)
 		sp.plan.fill(w.standings, func(limit int) uint16 { return kept[limit] })
 		w.prefix = prefix
-		if c, ok := w.among(RungUp); ok {
-			o = sp.outcome(&c)
+		c, full, ok := w.without(RungUp)
+		if a.full = full; ok {
+			a.outcome = sp.outcome(&c)
 		}
 		w.prefix = 0
-		w.outcomes[key] = o
+		w.outcomes[key] = a
 	}
-	return o
+	return a
+}
+
+// An answered is what comes of prefixes, and whether nobody had room for them.
+type answered struct {
+	*outcome
+	full bool
+}
+
+// walk goes by the prefixes of a want, from those that do without nobody on. order has the limits by how much they keep.
+func (sp *spreader) walk(w *want, kept []uint16, order []int, visit func(from, to uint16, a answered)) {
+	var key without
+	next := 0
+	for from := uint16(0); from < FullRamp; {
+		for ; next < len(order) && kept[order[next]] <= from; next++ {
+			if w.up.has(order[next]) {
+				key.full.add(order[next])
+			}
+		}
+		for key.ramps < len(w.ramps) && w.ramps[key.ramps] <= from {
+			key.ramps++
+		}
+		to := uint16(FullRamp)
+		if key.ramps < len(w.ramps) {
+			to = w.ramps[key.ramps]
+		}
+		for _, limit := range order[next:] {
+			if sp.steps++; w.up.has(limit) {
+				to = min(to, kept[limit])
+				break
+			}
+		}
+		sp.steps++
+		visit(from, to, sp.outcomeOf(w, from, key, kept))
+		from = to
+	}
+}
+
+// order returns the limits by how much they keep.
+func order(kept []uint16) []int {
+	order := make([]int, len(kept))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(kept[a], kept[b]) })
+	return order
 }
 
 // A prediction is what comes of a spill, by limit.
@@ -186,44 +254,27 @@ func (p *prediction) all(limit int) float64 { return p.loads[limit] + p.excess[l
 
 func (sp *spreader) predict(kept []uint16) *prediction {
 	p := &prediction{loads: make([]float64, len(kept)), excess: make([]float64, len(kept))}
+	order := order(kept)
 	for i := range sp.wants {
 		w := &sp.wants[i]
-		if w.fixed != nil {
+		if sp.steps++; w.fixed != nil {
 			w.fixed.give(p.loads, w.amount)
 			continue
 		}
-		from := uint16(0)
-		for _, to := range sp.cuts(w, kept) {
-			o := sp.outcomeOf(w, from, kept)
-			if o == nil {
-				width := w.amount * float64(FullRamp-from) / FullRamp
-				p.over += width
-				sp.outcomeOf(w, 0, kept).give(p.excess, width)
-				for word := range p.stuck {
-					p.stuck[word] |= w.up[word]
-				}
-				break
+		sp.walk(w, kept, order, func(from, to uint16, a answered) {
+			width := w.amount * float64(to-from) / FullRamp
+			if !a.full {
+				a.give(p.loads, width)
+				return
 			}
-			o.give(p.loads, w.amount*float64(to-from)/FullRamp)
-			from = to
-		}
+			a.give(p.excess, width)
+			p.over += width
+			for word := range p.stuck {
+				p.stuck[word] |= w.up[word]
+			}
+		})
 	}
 	return p
-}
-
-// cuts returns where the prefixes of a want begin to do without more members, in order, and where they end.
-func (sp *spreader) cuts(w *want, kept []uint16) []uint16 {
-	cuts := append(append(sp.scratch[:0], w.ramps...), FullRamp)
-	for limit, k := range kept {
-		if k < FullRamp && w.up.has(limit) {
-			cuts = append(cuts, k)
-		}
-	}
-	slices.Sort(cuts)
-	sp.scratch = cuts
-	cuts = slices.Compact(cuts)
-	sp.steps += len(cuts)
-	return cuts
 }
 
 // share is what a member gets of an amount of 1.

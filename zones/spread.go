@@ -19,23 +19,32 @@ const (
 	spareRoom = 0.9
 	// mostMore is how much of its capacity a member may get at most in addition with one step.
 	mostMore = 0.1
-	// mostSteps bounds the time that looking for a goal takes, some hundred milliseconds. It takes hundreds of members that are all full to
-	// come to that; then the goal is not as good as it could be.
-	mostSteps = 500_000
 	// wholeWay is in how many parts the way is divided to where members are to be.
 	wholeWay = 1024
+	// mostSteps bounds how long looking for a goal takes, all pools together, but each has leastSteps: some hundred milliseconds. It takes hundreds
+	// of members that are all full to come to that; then a goal is not as good as it could be.
+	mostSteps  = 1_000_000
+	leastSteps = 20_000
+	// mostGroups is how many groups of clients of a pool are looked at, those that want the most; the others are taken to be like them.
+	mostGroups = 500
 )
 
 // Spread returns the spill that should follow the snapshot's, for a demand, one step at a time: at most a tenth of its capacity comes to
 // a member in addition. The snapshot is of this plan. Members beyond their capacity keep as many prefixes as they have room for, and if
-// those that could take the rest are full as well, all of them are in proportion beyond theirs. Of pools whose demand is not known all
-// stays as it is, and so do members that are not up.
+// those that could take the rest are full as well, all of them are in proportion beyond theirs. Of pools whose demand is hardly known all
+// stays as it is, and so do members that are not up; where next to nothing is wanted nobody is full.
 func (p *Plan) Spread(s *Snapshot, d Demand) *Spill {
 	var all []Kept
+	budget := max(mostSteps/max(len(p.capped), 1), leastSteps)
 	for _, pool := range p.capped {
-		sp, kept := pool.spreader(s, d[pool.Pool.Name])
+		sp, kept := pool.spreader(s, d[pool.Pool.Name], false)
 		if sp != nil {
-			kept = sp.step(kept)
+			least, most := sp.target(spareRoom, budget), sp.target(1, budget)
+			if sp.recovering { // nobody may come back to more than it can take, and meanwhile the others have more
+				back, _ := pool.spreader(s, d[pool.Pool.Name], true)
+				least, most = lesser(least, back.target(spareRoom, budget)), lesser(most, back.target(1, budget))
+			}
+			kept = sp.step(kept, least, most, budget)
 		}
 		all = append(all, pool.named(kept)...)
 	}
@@ -45,7 +54,7 @@ func (p *Plan) Spread(s *Snapshot, d Demand) *Spill {
 // Loads predicts what the members with capacities get by the snapshot, in the plan's order; nothing for pools whose demand is not known.
 func (s *Snapshot) Loads(d Demand) (loads []Load) {
 	for _, pool := range s.Plan.capped {
-		sp, kept := pool.spreader(s, d[pool.Pool.Name])
+		sp, kept := pool.spreader(s, d[pool.Pool.Name], false)
 		if sp == nil {
 			continue
 		}
@@ -66,9 +75,18 @@ func (p *PoolPlan) named(kept []uint16) []Kept {
 	return named
 }
 
-// step goes from what members keep towards what they should keep.
-func (sp *spreader) step(now []uint16) []uint16 {
-	least, most := sp.target(spareRoom), sp.target(1)
+// lesser returns the lesser of two numbers, for each member.
+func lesser(a, b []uint16) []uint16 {
+	c := make([]uint16, len(a))
+	for i := range c {
+		c[i] = min(a[i], b[i])
+	}
+	return c
+}
+
+// step goes from what members keep towards what they should keep, at least and at most, as far as nobody gets too much by it: those that are to keep the least
+// first, so that nothing comes to one that has no room itself.
+func (sp *spreader) step(now, least, most []uint16, budget int) []uint16 {
 	movable := sp.movable()
 	goal := make([]uint16, len(now))
 	for i := range now {
@@ -77,20 +95,23 @@ func (sp *spreader) step(now []uint16) []uint16 {
 			goal[i] = now[i]
 		}
 	}
-	next := goal
-	if before := sp.predict(now); !sp.bearable(before, sp.predict(goal)) {
-		next = now
-		for low, high := 0, wholeWay; high-low > 1; {
-			way := (low + high) / 2
-			if there := between(now, goal, way); sp.bearable(before, sp.predict(there)) {
-				low, next = way, there
-			} else {
-				high = way
-			}
-		}
+	before := sp.predict(now)
+	budget += sp.steps
+	// All go the same part of their way together, and then each alone as far as it can.
+	next := slices.Clone(now)
+	part := farthest(0, wholeWay, func(part int) bool {
+		there := between(now, goal, part)
+		return sp.steps < budget && sp.bearable(before, sp.predict(there))
+	})
+	copy(next, between(now, goal, part))
+	for _, i := range order(goal) {
+		from := next[i]
+		next[i] = uint16(farthest(int(from), int(goal[i]), func(k int) bool {
+			next[i] = uint16(k)
+			return sp.steps < budget && sp.bearable(before, sp.predict(next))
+		}))
 	}
 	if slices.Equal(next, now) { // the smallest step is taken in any case
-		next = slices.Clone(now)
 		for i := range next {
 			switch {
 			case goal[i] > now[i]:
@@ -103,11 +124,26 @@ func (sp *spreader) step(now []uint16) []uint16 {
 	return next
 }
 
+// farthest returns a number on the way from one, which is good, to another, as far as it is good there.
+func farthest(from, to int, good func(int) bool) int {
+	if from == to || good(to) {
+		return to
+	}
+	for to-from > 1 || from-to > 1 {
+		if middle := from + (to-from)/2; good(middle) {
+			from = middle
+		} else {
+			to = middle
+		}
+	}
+	return from
+}
+
 // between is so far on the way from what members keep to what they should keep.
-func between(now, goal []uint16, way int) []uint16 {
+func between(now, goal []uint16, part int) []uint16 {
 	there := make([]uint16, len(now))
 	for i := range there {
-		there[i] = uint16(int(now[i]) + (int(goal[i])-int(now[i]))*way/wholeWay)
+		there[i] = uint16(int(now[i]) + (int(goal[i])-int(now[i]))*part/wholeWay)
 	}
 	return there
 }
@@ -136,8 +172,8 @@ func (sp *spreader) movable() (movable limits) {
 
 // target returns what the members keep if each takes a part of its capacity at most, or if that is not enough for the demand those that
 // have to take more than that all the same part more.
-func (sp *spreader) target(part float64) (kept []uint16) {
-	most := sp.steps + mostSteps
+func (sp *spreader) target(part float64, budget int) (kept []uint16) {
+	most := sp.steps + budget
 	room := make([]float64, len(sp.capacities))
 	for i, capacity := range sp.capacities {
 		room[i] = part * capacity
@@ -145,7 +181,7 @@ func (sp *spreader) target(part float64) (kept []uint16) {
 	for {
 		kept = sp.settle(room, most)
 		p := sp.predict(kept)
-		if p.over == 0 || sp.steps >= most {
+		if p.over <= 1e-9*sp.total || sp.steps >= most {
 			break
 		}
 		sum := 0.0
@@ -172,10 +208,13 @@ func (sp *spreader) settle(room []float64, most int) []uint16 {
 		kept[i] = FullRamp
 	}
 	movable := sp.movable()
-	for again := true; again && sp.steps < most; {
+	for again := true; again; {
 		again = false
 		loads := sp.predict(kept).loads
 		for i := range room {
+			if sp.steps >= most {
+				return kept
+			}
 			if loads[i] > room[i]*(1+1e-9) && kept[i] > 1 && movable.has(i) {
 				if k := sp.most(i, kept, room[i]); k < kept[i] {
 					kept[i], again = k, true
@@ -190,27 +229,23 @@ func (sp *spreader) settle(room []float64, most int) []uint16 {
 func (sp *spreader) most(limit int, kept []uint16, room float64) uint16 {
 	others := slices.Clone(kept)
 	others[limit] = FullRamp
+	order := order(others)
 	var slopes [FullRamp + 1]float64 // by how much more comes to it per prefix from there on
 	load := 0.0
 	for i := range sp.wants {
 		w := &sp.wants[i]
-		if w.fixed != nil {
+		sp.steps++
+		switch {
+		case w.fixed != nil:
 			load += w.amount * w.fixed.share(limit)
-			continue
-		}
-		if !w.up.has(limit) {
-			continue
-		}
-		from := uint16(0)
-		for _, to := range sp.cuts(w, others) {
-			o := sp.outcomeOf(w, from, others)
-			if o == nil {
-				break
-			}
-			slope := w.amount * o.share(limit) / FullRamp
-			slopes[from] += slope
-			slopes[to] -= slope
-			from = to
+		case w.up.has(limit):
+			sp.walk(w, others, order, func(from, to uint16, a answered) {
+				if !a.full {
+					slope := w.amount * a.share(limit) / FullRamp
+					slopes[from] += slope
+					slopes[to] -= slope
+				}
+			})
 		}
 	}
 	slope := 0.0

@@ -195,6 +195,68 @@ func TestSpread(t *testing.T) {
 	}
 }
 
+// TestSpreadWhileMembersRecover: a ramp is nobody's fullness. It neither undoes a spill nor takes long to see through.
+func TestSpreadWhileMembersRecover(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	demand := wanted(t, plan, "near", map[netip.Prefix]float64{american: 100, german: 1500, indian: 100})
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	s = after(plan, s, demand, 60)
+	if got, want := loadText(s.Loads(demand)), "us1 202/1000, eu1 999/1000 keeps 666, as1 499/500 keeps 936"; got != want {
+		t.Fatalf("before: %s, want %s", got, want)
+	}
+	for _, row := range []struct {
+		why, want string
+		back      map[string]time.Duration
+	}{
+		{"all come back at once, and so have everybody", "us1 202/1000, eu1 999/1000 keeps 666, as1 499/500 keeps 936", map[string]time.Duration{"us1": 0, "eu1": 0, "as1": 0}},
+		{"the one that is full comes back", "us1 983/1000, eu1 218/1000 keeps 666, as1 499/500 keeps 448", map[string]time.Duration{"eu1": 0}},
+	} {
+		in := s.inputs()
+		in.Health = recovered(plan, row.back)
+		r := plan.Publish(s, in, Change{All: true}, time.Unix(6, 0))
+		r = after(plan, r, demand, 10)
+		if got := loadText(r.Loads(demand)); got != row.want {
+			t.Errorf("%s: %s\nwant %s", row.why, got, row.want)
+		}
+		sp, _ := r.Pools[poolNumber(t, plan, "near")].Plan.spreader(r, demand["near"], false)
+		if sp.target(1, mostSteps); sp.steps > 5000 {
+			t.Errorf("%s: a goal takes %d steps", row.why, sp.steps)
+		}
+	}
+}
+
+// TestSpreadEnds: where next to nothing is wanted nobody is full, and where that is not known all stays.
+func TestSpreadEnds(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))
+	spill := NewSpill([]Kept{{"halves", "us1", 600}, {"near", "eu1", 400}})
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, ""), Spill: spill}, Change{All: true}, time.Unix(0, 0))
+	for _, row := range []struct {
+		why    string
+		demand Demand
+		want   string
+	}{
+		{"nothing is wanted", nil, "[]"},
+		{"hardly anything is", wanted(t, plan, "halves", map[netip.Prefix]float64{german: 0.4}), "[]"},
+		{"a little is: too little to tell shares by", wanted(t, plan, "halves", map[netip.Prefix]float64{german: 0.8}), "[{halves us1 600}]"},
+		{"by groups that are no more", Demand{"halves": {12345: 100}, "near": {12345: 100}}, "[{halves us1 600} {near eu1 400}]"},
+	} {
+		if got := fmt.Sprint(plan.Spread(s, row.demand).All()); got != row.want {
+			t.Errorf("%s: %s, want %s", row.why, got, row.want)
+		}
+	}
+}
+
+// TestSmallNeighbour: one that can take hardly anything does not slow down what goes to the one behind it.
+func TestSmallNeighbour(t *testing.T) {
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(strings.ReplaceAll(capacityWorld, "192.0.2.3, capacity: 500", "192.0.2.3, capacity: 10"))}))
+	demand := wanted(t, plan, "near", map[netip.Prefix]float64{german: 1900})
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	s = after(plan, s, demand, 14)
+	if got, want := loadText(s.Loads(demand)), "us1 891/1000, eu1 1001/1000 keeps 527, as1 8/10 keeps 531"; got != want {
+		t.Errorf("after 7 minutes: %s, want %s", got, want)
+	}
+}
+
 // TestSpreadOfUnknownGroups: clients of groups that this node does not have are like the others.
 func TestSpreadOfUnknownGroups(t *testing.T) {
 	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(capacityWorld)}))

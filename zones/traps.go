@@ -255,7 +255,6 @@ func prefixed(prefix string, names []string) []string {
 	return all
 }
 
-// regional warns where the vantages of a client's own region can't say what it can reach.
 // capacities warns of capacities that can't be kept, and of some that nobody measures.
 func (t *traps) capacities(keys *poolKeys, pool *Pool, context string) {
 	sum, capped := 0, 0
@@ -277,6 +276,7 @@ func (t *traps) capacities(keys *poolKeys, pool *Pool, context string) {
 	}
 }
 
+// regional warns where the vantages of a client's own region can't say what it can reach.
 func (t *traps) regional(keys *poolKeys, pool *Pool, context string) {
 	if pool.View != Regional {
 		return

@@ -223,7 +223,6 @@ func typeIndex(qtype uint16) int {
 type answerKey struct {
 	pool, member string
 	region       geo.RegionID
-	group        uint64
 }
 
 // A ledger knows the counters of all workers, and what they counted under earlier plans. That grows with the pools and
@@ -232,9 +231,12 @@ type ledger struct {
 	mu      sync.Mutex
 	workers []*counters
 	past    map[answerKey]uint64
+	groups  map[Group]uint64 // that have not been taken yet
 }
 
-func newLedger() *ledger { return &ledger{past: make(map[answerKey]uint64)} }
+func newLedger() *ledger {
+	return &ledger{past: make(map[answerKey]uint64), groups: make(map[Group]uint64)}
+}
 
 // open makes the counters of one more worker.
 func (l *ledger) open(t transport) *counters {
@@ -252,6 +254,7 @@ func (l *ledger) turn(c *counters, plan *zones.Plan) *tally {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c.answers.Load().addTo(l.past)
+	c.answers.Load().moveGroups(l.groups)
 	c.answers.Store(t)
 	return t
 }
@@ -276,8 +279,8 @@ func (t *tally) addTo(sums map[answerKey]uint64) {
 	}
 	for i := range t.counts {
 		c := &t.plan.Counters[i]
-		if count := t.counts[i].Load(); count > 0 {
-			sums[answerKey{c.Pool, c.Member, c.Region, c.Group}] += count
+		if count := t.counts[i].Load(); count > 0 && c.Member != "" {
+			sums[answerKey{c.Pool, c.Member, c.Region}] += count
 		}
 	}
 }
@@ -288,15 +291,31 @@ type Group struct {
 	Key  uint64
 }
 
-// AnswersByGroup returns how many answers were given to each group of clients since the server began.
-func (s *Server) AnswersByGroup() map[Group]uint64 {
-	sums := make(map[Group]uint64)
-	for key, count := range s.ledger.answers() {
-		if key.member == "" {
-			sums[Group{key.pool, key.group}] += count
+// moveGroups adds what was counted of groups to sums, and counts from 0 again.
+func (t *tally) moveGroups(sums map[Group]uint64) {
+	if t == nil {
+		return
+	}
+	for i := range t.counts {
+		if c := &t.plan.Counters[i]; c.Member == "" {
+			if n := t.counts[i].Swap(0); n > 0 {
+				sums[Group{c.Pool, c.Group}] += n
+			}
 		}
 	}
-	return sums
+}
+
+// TakeAnswersByGroup returns how many answers were given to each group of clients since the last time.
+func (s *Server) TakeAnswersByGroup() map[Group]uint64 {
+	l := s.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.workers {
+		c.answers.Load().moveGroups(l.groups)
+	}
+	taken := l.groups
+	l.groups = make(map[Group]uint64)
+	return taken
 }
 
 // AnswersByRegion returns how many answers were given with members of each region since the server began.

@@ -98,9 +98,7 @@ func (s *Server) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	for key, count := range s.ledger.answers() {
-		if key.member != "" {
-			emit(answersDesc, count, key.pool, key.member, string(key.region))
-		}
+		emit(answersDesc, count, key.pool, key.member, string(key.region))
 	}
 	for t, count := range s.clients.counts() {
 		if transport(t) >= transportTCP {

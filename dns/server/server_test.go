@@ -195,7 +195,7 @@ func TestCounters(t *testing.T) {
 }
 
 // The answers of pools with capacities are counted by the client's group, over all transports and through changes of the world.
-func TestAnswersByGroup(t *testing.T) {
+func TestTakeAnswersByGroup(t *testing.T) {
 	r := run(t, Config{})
 	ask(t, r.address, "udp", "api.example.com.", dns.TypeA) // has no capacity yet
 	capped := func() *zones.Snapshot {
@@ -210,8 +210,8 @@ func TestAnswersByGroup(t *testing.T) {
 	r.snapshot.Store(capped())
 	ask(t, r.address, "udp", "api.example.com.", dns.TypeA)
 	want := map[Group]uint64{{Pool: "api", Key: first.Plan.Pools[0].Groups[0].Key}: 3}
-	if got := r.AnswersByGroup(); !maps.Equal(got, want) {
-		t.Errorf("AnswersByGroup() = %v, want %v", got, want)
+	if got := r.TakeAnswersByGroup(); !maps.Equal(got, want) {
+		t.Errorf("TakeAnswersByGroup() = %v, want %v", got, want)
 	}
 	for name := range r.metrics(t) {
 		if strings.Contains(name, "member=,") {

@@ -20,7 +20,7 @@ type Report struct {
 // Limits of a report.
 const (
 	MaxCounts = 2048
-	maxKept   = 2048
+	maxKept   = 1000 // so that with the longest names a decision is no larger than a message may be
 	maxText   = 1024
 )
 

@@ -89,6 +89,17 @@ func (n *Node) demand(origin health.NodeID, body []byte) error {
 	if (r.Decision || r.Ready) && !m.Roles.Has(health.RoleDNS) {
 		return fmt.Errorf("%w: %s is no nameserver, and decides", health.ErrMessage, origin)
 	}
+	if r.Decision && n.plan != nil {
+		r.Spill = n.plan.Fitting(r.Spill)
+	}
+	for i := range r.Counts { // nobody counts what is another's to count
+		if !m.Roles.Has(health.RoleDNS) {
+			r.Counts[i].Answers = 0
+		}
+		if !m.Roles.Has(health.RoleGateway) {
+			r.Counts[i].Requests = 0
+		}
+	}
 	m.demandIn, m.demand = incarnation, sequence
 	n.ledger.Take(string(origin), r, n.now)
 	return nil

@@ -177,6 +177,25 @@ func TestDemandOfOthersIsRefused(t *testing.T) {
 	}
 }
 
+// TestDemandIsTakenAsFarAsItMayBeSaid: of members that have a capacity here, and of what a node with those roles can count.
+func TestDemandIsTakenAsFarAsItMayBeSaid(t *testing.T) {
+	requests := uint64(1000)
+	in := cappedMesh(t, &requests)[1]
+	say := func(sequence uint64, r demand.Report) {
+		in.get(health.Message{Bytes: health.Seal(health.KindDemand, "us1", r.Append(appendUint64(nil, 1<<50, sequence)), testConfig("us1").Sign)})
+	}
+	say(1, demand.Report{Epoch: 1, Decision: true, Spill: []zones.Kept{{Pool: "api", Member: "eu1", PerMille: 500}, {Pool: "api", Member: "in1", PerMille: 1}, {Pool: "none", Member: "x", PerMille: 1}}})
+	in.pass(2 * time.Second)
+	if got := in.snapshot.Spill.All(); len(got) != 1 || got[0].Member != "eu1" {
+		t.Errorf("in force is %v, want what is said of eu1, which alone has a capacity", got)
+	}
+	in.members["us1"].Roles = health.RoleDNS
+	say(2, demand.Report{Epoch: in.ledger.Epoch(), Counts: []demand.Count{{Pool: "api", Group: 7, Requests: 120}}})
+	if got := in.ledger.Demand(in.plan.Capped())["api"][7]; got != 0 {
+		t.Errorf("a nameserver that is no gateway counts %v requests a second", got)
+	}
+}
+
 // TestNobodyTalksOfDemandWithoutCapacities: no messages, no waking.
 func TestNobodyTalksOfDemandWithoutCapacities(t *testing.T) {
 	eu, _, _ := mesh(t)

@@ -30,7 +30,7 @@ type oracle struct {
 	limit   zones.Rung // of a member that counts
 	enough  bool       // pools need min_up
 	drained bool       // what is drained by hand counts among the down ones
-	ramps   bool       // what comes back is for some prefixes only, and so is what is full
+	ramps   bool       // what comes back is for some prefixes only
 	roomy   bool       // it does not matter who is full
 }
 
@@ -64,7 +64,8 @@ func (o *oracle) obvious(root *zones.Pool) (zones.Rung, map[string]float64) {
 	lower := []zones.Rung{zones.RungHeldBack, zones.RungUnknown, zones.RungDrain}
 	o.limit, o.enough, o.ramps = zones.RungUp, true, true
 	for _, o.enough = range []bool{true, false} {
-		for _, o.ramps = range []bool{true, false} {
+		for _, all := range []struct{ back, roomy bool }{{false, false}, {false, true}, {true, false}, {true, true}} {
+			o.ramps, o.roomy = !all.back, all.roomy
 			if shares := o.shares(root); len(shares) > 0 {
 				if o.enough {
 					return zones.RungUp, shares
@@ -209,7 +210,7 @@ func (o *oracle) ranks(pool *zones.Pool, path string, permitted bool) (ranks []m
 
 // full reports whether a member has no room for the client's prefix.
 func (o *oracle) full(member string) bool {
-	return !o.roomy && o.ramps && slices.ContainsFunc(o.spill, func(k zones.Kept) bool { return k.Member == member && o.perMille >= int(k.PerMille) })
+	return !o.roomy && slices.ContainsFunc(o.spill, func(k zones.Kept) bool { return k.Member == member && o.perMille >= int(k.PerMille) })
 }
 
 // has reports whether a member could ever answer by the family.

@@ -18,9 +18,8 @@ import (
 type tallier struct {
 	requests atomic.Pointer[requests]
 
-	mu       sync.Mutex
-	ended    map[server.Group]uint64 // requests under earlier plans that have not been taken yet
-	answered map[server.Group]uint64 // until the last take; the nameserver counts from its start
+	mu    sync.Mutex
+	ended map[server.Group]uint64 // requests under earlier plans that have not been taken yet
 }
 
 // requests are counted under one plan.
@@ -77,21 +76,18 @@ func (r *requests) moveTo(sums map[server.Group]uint64) {
 	}
 }
 
-// take returns what was counted since the last time. answers are those of the nameserver since its start; nil: there is none.
+// take returns what was counted since the last time, the answers of the nameserver among it.
 func (t *tallier) take(answers map[server.Group]uint64) (counts []demand.Count) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.requests.Load().moveTo(t.ended)
 	for group, n := range answers {
-		if n > t.answered[group] {
-			counts = append(counts, demand.Count{Pool: group.Pool, Group: group.Key, Answers: n - t.answered[group], Requests: t.ended[group]})
-			delete(t.ended, group)
-		}
+		counts = append(counts, demand.Count{Pool: group.Pool, Group: group.Key, Answers: n, Requests: t.ended[group]})
+		delete(t.ended, group)
 	}
 	for group, n := range t.ended {
 		counts = append(counts, demand.Count{Pool: group.Pool, Group: group.Key, Requests: n})
 	}
-	t.answered = answers
 	clear(t.ended)
 	slices.SortFunc(counts, func(a, b demand.Count) int { return cmp.Or(cmp.Compare(a.Pool, b.Pool), cmp.Compare(a.Group, b.Group)) })
 	return counts
@@ -106,7 +102,7 @@ func (h *Host) requested(host string, client netip.Addr) {
 func (h *Host) count() {
 	var answers map[server.Group]uint64
 	if h.dns != nil {
-		answers = h.dns.AnswersByGroup()
+		answers = h.dns.TakeAnswersByGroup()
 	}
 	counts := h.tallier.take(answers)
 	h.offer(func(now time.Time) { h.node.Counted(counts, now) })

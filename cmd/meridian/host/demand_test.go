@@ -79,7 +79,7 @@ func TestTallier(t *testing.T) {
 	if len(counts) != 2 {
 		t.Errorf("%d counts, want two", len(counts))
 	}
-	counts = tally.take(map[server.Group]uint64{{Pool: "near", Key: de}: 12})
+	counts = tally.take(map[server.Group]uint64{{Pool: "near", Key: de}: 2})
 	if want := []demand.Count{{Pool: "near", Group: de, Answers: 2}}; !slices.Equal(counts, want) {
 		t.Errorf("after that %+v, want %+v", counts, want)
 	}
