@@ -21,10 +21,12 @@ const (
 	mostMore = 0.1
 	// wholeWay is in how many parts the way is divided to where members are to be.
 	wholeWay = 1024
-	// mostSteps bounds how long looking for a goal takes, all pools together, but each has leastSteps: some hundred milliseconds. It takes hundreds
-	// of members that are all full to come to that; then a goal is not as good as it could be.
-	mostSteps  = 1_000_000
-	leastSteps = 20_000
+	// mostSteps bounds how long looking for goals takes, all pools together: half a second or so. No pool may look for more than a part of what
+	// is left of that, but each for leastSteps. Some twenty members that are all full do not come to that; of many more the goal may not be
+	// as good as it could be.
+	mostSteps   = 6_000_000
+	leastSteps  = 50_000
+	partOfSteps = 4
 	// mostGroups is how many groups of clients of a pool are looked at, those that want the most; the others are taken to be like them.
 	mostGroups = 500
 )
@@ -35,16 +37,19 @@ const (
 // stays as it is, and so do members that are not up; where next to nothing is wanted nobody is full.
 func (p *Plan) Spread(s *Snapshot, d Demand) *Spill {
 	var all []Kept
-	budget := max(mostSteps/max(len(p.capped), 1), leastSteps)
+	left := mostSteps
 	for _, pool := range p.capped {
+		budget := max(left/partOfSteps, leastSteps)
 		sp, kept := pool.spreader(s, d[pool.Pool.Name], false)
 		if sp != nil {
 			least, most := sp.target(spareRoom, budget), sp.target(1, budget)
 			if sp.recovering { // nobody may come back to more than it can take, and meanwhile the others have more
 				back, _ := pool.spreader(s, d[pool.Pool.Name], true)
 				least, most = lesser(least, back.target(spareRoom, budget)), lesser(most, back.target(1, budget))
+				left -= back.steps
 			}
 			kept = sp.step(kept, least, most, budget)
+			left -= sp.steps
 		}
 		all = append(all, pool.named(kept)...)
 	}
