@@ -86,7 +86,7 @@ func edit(t *testing.T, h *Host, file, old, new string) {
 		t.Fatalf("%s has no %q", file, old)
 	}
 	before := h.world.Load()
-	write(t, name, changed)
+	replace(t, name, changed) // at once: a file that is just being written is a world without what is not there yet
 	h.Reload()
 	eventually(t, "another world", func() bool {
 		s := h.snapshot.Load()
@@ -119,7 +119,7 @@ func TestReplay(t *testing.T) {
 	second.replays(t, h, "the world in force")
 
 	// A zone file with a mistake, and another pool: the zone stays as it was, the pool does not.
-	write(t, filepath.Join(cfg.World, "example.com.zone"), "@ nonsense\n")
+	replace(t, filepath.Join(cfg.World, "example.com.zone"), "@ nonsense\n")
 	edit(t, h, "api.yaml", "weight: 60", "weight: 0")
 	if len(h.world.Load().Refused) == 0 {
 		t.Error("the zone file with a mistake is not refused")
