@@ -147,17 +147,19 @@ func TestTrustedPeer(t *testing.T) {
 func TestRequestIsTold(t *testing.T) {
 	for _, test := range []struct {
 		reason, request string
+		peers           string // that are trusted
 		want            string // nothing: it is not told
 	}{
-		{"a request", "GET /a HTTP/1.1\r\nHost: API.test:80\r\n\r\n", "api.test 127.0.0.1"},
-		{"behind a balancer", "GET /a HTTP/1.1\r\nHost: api.test\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", "api.test 192.0.2.1"},
-		{"told by the gateway before", "GET /a HTTP/1.1\r\nHost: api.test\r\nCDN-Loop: meridian-two\r\n\r\n", ""},
-		{"nobody's host", "GET /a HTTP/1.1\r\nHost: other.test\r\n\r\n", ""},
-		{"the gateway's own health", "GET /healthz HTTP/1.1\r\nHost: api.test\r\n\r\n", ""},
+		{"a request", "GET /a HTTP/1.1\r\nHost: API.test:80\r\n\r\n", "127.0.0.0/8", "api.test 127.0.0.1"},
+		{"behind a balancer", "GET /a HTTP/1.1\r\nHost: api.test\r\nX-Forwarded-For: 192.0.2.1\r\n\r\n", "127.0.0.0/8", "api.test 192.0.2.1"},
+		{"told by the gateway before", "GET /a HTTP/1.1\r\nHost: api.test\r\nCDN-Loop: meridian-two\r\n\r\n", "127.0.0.0/8", ""},
+		{"who is not trusted says that a gateway told before", "GET /a HTTP/1.1\r\nHost: api.test\r\nCDN-Loop: meridian-two\r\n\r\n", "192.0.2.0/24", "api.test 127.0.0.1"},
+		{"nobody's host", "GET /a HTTP/1.1\r\nHost: other.test\r\n\r\n", "127.0.0.0/8", ""},
+		{"the gateway's own health", "GET /healthz HTTP/1.1\r\nHost: api.test\r\n\r\n", "127.0.0.0/8", ""},
 	} {
 		told := make(chan string, 2)
 		h := newHouse(t, in("east", newEcho(t, "east")), func(c *Config) {
-			c.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+			c.Trusted = []netip.Prefix{netip.MustParsePrefix(test.peers)}
 			c.Request = func(host string, client netip.Addr) { told <- host + " " + client.String() }
 		})
 		h.raw(t, test.request)

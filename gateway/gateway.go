@@ -51,7 +51,7 @@ type Config struct {
 	Listeners  []net.Listener                       // bound; at least one; the gateway closes them
 	Order      func() []geo.RegionID                // regions, nearest first; nil: by id
 	Samples    func([]Sample)                       // takes the round-trip times of each 10 s, ordered by prefix; nil: none are taken
-	Request    func(host string, client netip.Addr) // told of every request that no other gateway was told of, by many goroutines at once; nil: nobody
+	Request    func(host string, client netip.Addr) // told of every request but those that a trusted gateway was told of, by many goroutines at once; nil: nobody
 	Trusted    []netip.Prefix                       // peers whose forwarded fields and request ids count; nil: none
 	Limits     Limits
 	Logger     *slog.Logger          // nil: none

@@ -75,7 +75,7 @@ func (g *Gateway) serve(ctx context.Context, r *Request) (resp *Response, servic
 	if self {
 		return problem(http.StatusLoopDetected, "the request came through this gateway before", id), match.Service
 	}
-	if g.cfg.Request != nil && !sibling {
+	if g.cfg.Request != nil && !(sibling && trusted) {
 		g.cfg.Request(host, head.Client(fields, r.Peer.Addr(), g.trusted))
 	}
 	hop := head.Hop{Gateway: g.name, Version: r.Version, Peer: r.Peer.Addr(), Trusted: trusted, Proto: "http", Host: r.Host, RequestID: id}
