@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+
+	"github.com/gaissmai/bart"
 )
 
 // TestPartitionWithAgreesWithTwin: every address has the group that its place and its longest listed prefix make, as far as scopes
@@ -45,23 +47,37 @@ func TestPartitionWithAgreesWithTwin(t *testing.T) {
 			if got, want := o.Find(a), longest(listed, a); got != want {
 				t.Fatalf("seed %d: Find(%v) = %d, want %d", seed, a, got, want)
 			}
-			g, scope := p.Lookup(a)
-			if want := twin(a); g != want {
-				t.Fatalf("seed %d: group of %v = %d, want %d", seed, a, g, want)
-			}
-			around, _ := a.Prefix(scope)
-			for _, b := range addrs {
-				if b.IsValid() && b.Is4() == a.Is4() && around.Contains(b) && twin(b) != g {
-					t.Fatalf("seed %d: %v has scope /%d, but %v in it is in group %d, not %d", seed, a, scope, b, twin(b), g)
-				}
-			}
-			if scope > 1 {
-				wider, _ := a.Prefix(scope - 1)
-				if !differsWithin(p, wider, g) {
-					t.Fatalf("seed %d: %v has scope /%d, but /%d would do", seed, a, scope, scope-1)
-				}
+		}
+		checkScopes(t, seed, p, addrs, twin)
+	}
+}
+
+// checkScopes looks every address up: its group is the twin's, all addresses within its scope are in that too, scopes do not overlap, and
+// none could be shorter.
+func checkScopes(t *testing.T, seed uint64, p *Partition, addrs []netip.Addr, twin func(netip.Addr) GroupID) {
+	t.Helper()
+	scopes := new(bart.Table[struct{}])
+	for _, a := range addrs {
+		if !a.IsValid() {
+			continue
+		}
+		g, scope := p.Lookup(a)
+		if want := twin(a); g != want {
+			t.Fatalf("seed %d: group of %v = %d, want %d", seed, a, g, want)
+		}
+		around, _ := a.Prefix(scope)
+		for _, b := range addrs {
+			if b.IsValid() && b.Is4() == a.Is4() && around.Contains(b) && twin(b) != g {
+				t.Fatalf("seed %d: %v has scope /%d, but %v in it is in group %d, not %d", seed, a, scope, b, twin(b), g)
 			}
 		}
+		if wider, _ := a.Prefix(scope - 1); scope > 1 && !differsWithin(p, wider, g) {
+			t.Fatalf("seed %d: %v has scope /%d, but /%d would do", seed, a, scope, scope-1)
+		}
+		if _, same := scopes.Get(around); !same && scopes.OverlapsPrefix(around) {
+			t.Fatalf("seed %d: scope %v overlaps another", seed, around)
+		}
+		scopes.Insert(around, struct{}{})
 	}
 }
 

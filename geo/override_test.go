@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"github.com/gaissmai/bart"
 )
 
 // override says of a place that it is overridden, and by what.
@@ -151,29 +149,7 @@ func TestOverriddenScopes(t *testing.T) {
 		if n := len(collect(p.tries[family4].walk(key{}))) + len(collect(p.tries[family6].walk(key{}))); p.Networks() != n {
 			t.Fatalf("seed %d: Networks = %d, want %d", seed, p.Networks(), n)
 		}
-		scopes := new(bart.Table[struct{}])
-		for _, a := range addrs {
-			if !a.IsValid() {
-				continue
-			}
-			g, scope := p.Lookup(a)
-			if want := twin(a); g != want {
-				t.Fatalf("seed %d: group of %v = %d, want %d", seed, a, g, want)
-			}
-			around, _ := a.Prefix(scope)
-			for _, b := range addrs {
-				if b.IsValid() && b.Is4() == a.Is4() && around.Contains(b) && twin(b) != g {
-					t.Fatalf("seed %d: %v has scope /%d, but %v in it is in group %d, not %d", seed, a, scope, b, twin(b), g)
-				}
-			}
-			if wider, _ := a.Prefix(scope - 1); scope > 1 && !differsWithin(p, wider, g) {
-				t.Fatalf("seed %d: %v has scope /%d, but /%d would do", seed, a, scope, scope-1)
-			}
-			if _, same := scopes.Get(around); !same && scopes.OverlapsPrefix(around) {
-				t.Fatalf("seed %d: scope %v overlaps another", seed, around)
-			}
-			scopes.Insert(around, struct{}{})
-		}
+		checkScopes(t, seed, p, addrs, twin)
 	}
 }
 
