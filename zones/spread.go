@@ -89,8 +89,9 @@ func lesser(a, b []uint16) []uint16 {
 	return c
 }
 
-// step goes from what members keep towards what they should keep, at least and at most, as far as nobody gets too much by it: those that are to keep the least
-// first, so that nothing comes to one that has no room itself.
+// step goes from what members keep towards what they should keep, at least and at most, as far as nobody gets too much by it. All go the same
+// part of their way together, and then each alone as far as it can: those that are to keep the least first, so that nothing comes to one
+// that has no room itself.
 func (sp *spreader) step(now, least, most []uint16, budget int) []uint16 {
 	movable := sp.movable()
 	goal := make([]uint16, len(now))
@@ -102,18 +103,12 @@ func (sp *spreader) step(now, least, most []uint16, budget int) []uint16 {
 	}
 	before := sp.predict(now)
 	budget += sp.steps
-	// All go the same part of their way together, and then each alone as far as it can.
-	next := slices.Clone(now)
-	part := farthest(0, wholeWay, func(part int) bool {
-		there := between(now, goal, part)
-		return sp.steps < budget && sp.bearable(before, sp.predict(there))
-	})
-	copy(next, between(now, goal, part))
+	bearable := func(kept []uint16) bool { return sp.steps < budget && sp.bearable(before, sp.predict(kept)) }
+	next := between(now, goal, farthest(0, wholeWay, func(part int) bool { return bearable(between(now, goal, part)) }))
 	for _, i := range order(goal) {
-		from := next[i]
-		next[i] = uint16(farthest(int(from), int(goal[i]), func(k int) bool {
+		next[i] = uint16(farthest(int(next[i]), int(goal[i]), func(k int) bool {
 			next[i] = uint16(k)
-			return sp.steps < budget && sp.bearable(before, sp.predict(next))
+			return bearable(next)
 		}))
 	}
 	if slices.Equal(next, now) { // the smallest step is taken in any case
