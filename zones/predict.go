@@ -2,8 +2,10 @@ package zones
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // A spreader predicts what the members with a capacity in one pool get.
@@ -76,13 +78,16 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64, back bool) (
 	case !p.InRequests() && sp.total < fewAnswers:
 		return nil, kept
 	}
-	matched := 0.0
+	groups, known := p.wanting(demand)
+	if known < sp.total/2 { // most is of groups that there are no more: what is known of these says too little
+		return nil, kept
+	}
+	looked := 0.0
 	in := s.inputs()
 	in.Spill = nil
-	for _, g := range p.wanting(demand) {
-		group := &p.Groups[g]
-		matched += demand[group.Key]
-		standings, _ := p.standings(nil, in, group, s.Published)
+	for _, g := range groups {
+		looked += g.amount
+		standings, _ := p.standings(nil, in, g.GroupPlan, s.Published)
 		for i := range standings {
 			for family, ramp := range standings[i].ramp {
 				if ramp < FullRamp {
@@ -93,31 +98,59 @@ func (p *PoolPlan) spreader(s *Snapshot, demand map[uint64]float64, back bool) (
 				}
 			}
 		}
-		sp.add(group, standings, demand[group.Key])
-	}
-	if matched < sp.total/2 { // most is of groups that there are no more: what is known of these says too little
-		return nil, kept
+		sp.add(g.GroupPlan, standings, g.amount)
 	}
 	for i := range sp.wants {
-		sp.wants[i].amount *= sp.total / matched // clients of groups that are not known here are like the others
+		sp.wants[i].amount *= sp.total / looked // clients of other groups are like these
 	}
 	return sp, kept
 }
 
-// wanting returns the groups that want something, each key once: those that want the most, if they are many.
-func (p *PoolPlan) wanting(demand map[uint64]float64) (groups []int) {
-	seen := make(map[uint64]bool)
+// A wanting is how much all groups want that are answered alike, and one of them.
+type wanting struct {
+	*GroupPlan
+	amount float64
+}
+
+// wanting returns what groups want, those that want the most if they are many, and what all want that are known.
+func (p *PoolPlan) wanting(demand map[uint64]float64) (groups []wanting, known float64) {
+	seen, at := make(map[uint64]bool), make(map[string]int)
+	var text strings.Builder
 	for g := range p.Groups {
-		if key := p.Groups[g].Key; demand[key] > 0 && !seen[key] {
-			seen[key] = true
-			groups = append(groups, g)
+		group := &p.Groups[g]
+		amount := demand[group.Key]
+		if amount <= 0 || seen[group.Key] {
+			continue
+		}
+		seen[group.Key] = true
+		known += amount
+		text.Reset()
+		group.shape(&text)
+		i, alike := at[text.String()]
+		if !alike {
+			i = len(groups)
+			at[text.String()] = i
+			groups = append(groups, wanting{GroupPlan: group})
+		}
+		groups[i].amount += amount
+	}
+	slices.SortStableFunc(groups, func(a, b wanting) int { return cmp.Compare(b.amount, a.amount) })
+	return groups[:min(len(groups), mostGroups)], known
+}
+
+// shape writes what tells groups apart that are answered otherwise.
+func (g *GroupPlan) shape(b *strings.Builder) {
+	fmt.Fprintf(b, "%s %d", g.Region, g.Fence)
+	for _, t := range g.Tiers {
+		fmt.Fprint(b, t.Members)
+	}
+	for _, inner := range g.inner {
+		if inner != nil {
+			b.WriteByte('(')
+			inner.shape(b)
+			b.WriteByte(')')
 		}
 	}
-	if len(groups) > mostGroups {
-		slices.SortStableFunc(groups, func(a, b int) int { return cmp.Compare(demand[p.Groups[b].Key], demand[p.Groups[a].Key]) })
-		groups = groups[:mostGroups]
-	}
-	return groups
 }
 
 // add adds the demand of a group: each family that it is answered by has an equal part.

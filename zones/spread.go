@@ -27,7 +27,7 @@ const (
 	mostSteps   = 6_000_000
 	leastSteps  = 50_000
 	partOfSteps = 4
-	// mostGroups is how many groups of clients of a pool are looked at, those that want the most; the others are taken to be like them.
+	// mostGroups is how many kinds of clients of a pool are looked at, those that want the most; the others are taken to be like them.
 	mostGroups = 500
 )
 

@@ -246,6 +246,36 @@ func TestSpreadEnds(t *testing.T) {
 	}
 }
 
+// TestManyGroups: groups that are answered alike are one, however many they are.
+func TestManyGroups(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("regions: {us: {coordinates: [39, -77]}}\npools:\n  p:\n    policy: cidr\n    members:\n")
+	const each = 3 * mostGroups / 2
+	for m := range 2 {
+		fmt.Fprintf(&text, "      - {endpoint: a%d, region: us, address: 192.0.2.%d, capacity: 450, prefixes: [", m, m+1)
+		for i := range each {
+			fmt.Fprintf(&text, "%d.%d.%d.0/24, ", 8+m, i/256, i%256)
+		}
+		text.WriteString("]}\n")
+	}
+	text.WriteString("      - {endpoint: b, region: us, address: 192.0.2.9, default: true}\n")
+	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(text.String())}))
+	demand := Demand{"p": {}}
+	for g := range plan.Pools[0].Groups {
+		if tiers := plan.Pools[0].Groups[g].Tiers; len(tiers) > 1 {
+			demand["p"][plan.Pools[0].Groups[g].Key] = 1
+		}
+	}
+	if n := len(demand["p"]); n <= 2*mostGroups {
+		t.Fatalf("%d groups, want more than %d", n, 2*mostGroups)
+	}
+	s := plan.Publish(nil, Inputs{Health: statuses(plan, "")}, Change{All: true}, time.Unix(0, 0))
+	s = after(plan, s, demand, 30)
+	if got, want := loadText(s.Loads(demand)), "a0 450/450 keeps 600, a1 450/450 keeps 600"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
 // TestSmallNeighbour: one that can take hardly anything does not slow down what goes to the one behind it.
 func TestSmallNeighbour(t *testing.T) {
 	plan := planOf(t, worldOf(t, map[string][]byte{"w.yaml": []byte(strings.ReplaceAll(capacityWorld, "192.0.2.3, capacity: 500", "192.0.2.3, capacity: 10"))}))
