@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/meridian-gslb/meridian/dns/wire"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/zones"
@@ -145,12 +146,11 @@ func TestListenWhereUDPIsTaken(t *testing.T) {
 
 func freePort(t *testing.T) netip.AddrPort {
 	t.Helper()
-	s, err := Listen(Config{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}})
+	at, err := freeport.Draw()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	return s.Addrs()[0]
+	return at
 }
 
 func TestCounters(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/miekg/dns"
 )
 
@@ -34,23 +34,14 @@ func needs(t *testing.T, programs ...string) {
 	}
 }
 
-// freePort returns a port that was free for UDP and TCP a moment ago: the other nameservers can't choose one themselves.
+// freePort draws a port for another nameserver, which can't choose one itself.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := net.ListenPacket("udp", l.Addr().String())
-		l.Close()
-		if err == nil {
-			c.Close()
-			return l.Addr().(*net.TCPAddr).Port
-		}
+	at, err := freeport.Draw()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for TCP and UDP")
-	return 0
+	return int(at.Port())
 }
 
 // A log keeps what a program prints, to be shown if the test fails.

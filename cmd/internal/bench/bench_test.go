@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/miekg/dns"
 	"github.com/oschwald/maxminddb-golang/v2"
 )
@@ -257,7 +258,7 @@ func TestCityDatabase(t *testing.T) {
 
 // The floor and the generator understand each other.
 func TestFloor(t *testing.T) {
-	at, err := freePort()
+	at, err := freeport.Draw()
 	if err != nil {
 		t.Fatal(err)
 	}

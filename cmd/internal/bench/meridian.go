@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/meridian-gslb/meridian/dns/freeport"
 )
 
 // roles are everything but the gateway, so that the node does all that a nameserver does, checks and controls included.
@@ -32,7 +34,7 @@ func meridian(program, dir string, w world) (*server, error) {
 	var ports [4]netip.AddrPort
 	for i := range ports {
 		var err error
-		if ports[i], err = freePort(); err != nil {
+		if ports[i], err = freeport.Draw(); err != nil {
 			return nil, err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+
+	"github.com/meridian-gslb/meridian/dns/freeport"
 )
 
 // peers are the nameservers that are compared with: their programs, and how they are configured. make bench-deps installs
@@ -34,7 +36,7 @@ func newPeer(name, dir string, w world) (*server, error) {
 	if !ok {
 		return nil, nil
 	}
-	at, err := freePort()
+	at, err := freeport.Draw()
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/meridian-gslb/meridian/dns/freeport"
 )
 
 const (
@@ -89,7 +91,7 @@ func (b *bench) prepare(name string, w world) (*server, error) {
 		}
 		return s, err
 	case "floor":
-		at, err := freePort()
+		at, err := freeport.Draw()
 		at = b.cable.address(at)
 		return &server{name: name, dir: dir, argv: []string{"env", "GODEBUG=asyncpreemptoff=1", b.self, "floor", at.String()}, to: at}, err
 	}

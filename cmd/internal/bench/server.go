@@ -86,24 +86,6 @@ func (s *server) askHere(q query) ([]byte, error) {
 	return b[:n], err
 }
 
-// freePort draws a port of 127.0.0.1 that is free for UDP and TCP.
-func freePort() (netip.AddrPort, error) {
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return netip.AddrPort{}, err
-		}
-		address := netip.MustParseAddrPort(l.Addr().String())
-		u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(address))
-		l.Close()
-		if err == nil {
-			u.Close()
-			return address, nil
-		}
-	}
-	return netip.AddrPort{}, errors.New("no port is free for both UDP and TCP")
-}
-
 // program finds a server's program, which may be where only root's PATH leads.
 func program(name string) (string, bool) {
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/usr/local/sbin") {

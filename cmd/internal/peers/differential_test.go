@@ -18,6 +18,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/peers"
+	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/meridian-gslb/meridian/dns/server"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/geo/rtt"
@@ -151,7 +152,10 @@ func serve(t *testing.T, loaded []zone) []served {
 		{"Knot", func(a netip.AddrPort) { peers.StartKnot(t, nil, a, files, "") }},
 		{"BIND", func(a netip.AddrPort) { peers.StartBIND(t, nil, a, files) }},
 	} {
-		address := peers.Free(t)
+		address, err := freeport.Draw()
+		if err != nil {
+			t.Fatal(err)
+		}
 		peer.start(address)
 		all = append(all, served{peer.name, address})
 	}

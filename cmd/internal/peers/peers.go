@@ -12,7 +12,6 @@ package peers
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -198,26 +197,6 @@ func tail(path string) string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-logTail):])
-}
-
-// Free returns an address of this machine that is free for UDP and TCP now. Few others look for one there.
-func Free(tb testing.TB) netip.AddrPort {
-	tb.Helper()
-	for range 100 {
-		u, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
-		if err != nil {
-			tb.Fatal(err)
-		}
-		address := u.LocalAddr().(*net.UDPAddr).AddrPort()
-		t, err := net.ListenTCP("tcp4", net.TCPAddrFromAddrPort(address))
-		u.Close()
-		if err == nil {
-			t.Close()
-			return address
-		}
-	}
-	tb.Fatal("no address is free for UDP and TCP")
-	return netip.AddrPort{}
 }
 
 // Version returns the first line of what a program says of itself that has a number in it.

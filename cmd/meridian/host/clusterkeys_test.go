@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -21,28 +20,19 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/deploy"
 	"github.com/meridian-gslb/meridian/dns/dnssec"
+	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/health"
 )
 
-// reserve finds a port that is free for TCP and UDP.
+// reserve draws an address for a listener that others must know before it listens.
 func reserve(t *testing.T) netip.AddrPort {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := l.Addr().(*net.TCPAddr).AddrPort()
-		u, err := net.ListenPacket("udp", at.String())
-		l.Close()
-		if err == nil {
-			u.Close()
-			return at
-		}
+	at, err := freeport.Draw()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no port is free for both")
-	return netip.AddrPort{}
+	return at
 }
 
 // newCluster is three nodes with all roles and the example's world, which is unsigned.
