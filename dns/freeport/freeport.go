@@ -19,7 +19,7 @@ const (
 	tries = 200
 )
 
-var drawn sync.Map // of uint16
+var drawn sync.Map // of uint16: the ports are the process's, whoever asks for one
 
 // Draw returns an address of 127.0.0.1 that is free for UDP and TCP. It may be called by several goroutines at once.
 func Draw() (netip.AddrPort, error) {

@@ -13,9 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/meridian-gslb/meridian/dns/freeport"
 	"github.com/miekg/dns"
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"github.com/meridian-gslb/meridian/dns/freeport"
 )
 
 func TestNewQuery(t *testing.T) {
