@@ -8,7 +8,7 @@ import (
 	"github.com/meridian-gslb/meridian/geo"
 )
 
-// VantagesPerRegion is how many probe nodes of each region probe a target.
+// VantagesPerRegion is how many probe nodes of each region probe a target whose check does not say.
 const VantagesPerRegion = 3
 
 // A Vantage is a node that probes.
@@ -20,7 +20,10 @@ type Vantage struct {
 // vantagesOf returns which vantages of each region probe a target: those with the highest hashes of (target, node), so
 // that every node computes the same, and a node that leaves moves only its own targets (rendezvous hashing). The input
 // is ordered by region and node, and so is the result.
-func vantagesOf(c CheckID, all []Vantage) []Vantage {
+func vantagesOf(c CheckID, perRegion int, all []Vantage) []Vantage {
+	if perRegion == 0 {
+		perRegion = VantagesPerRegion
+	}
 	var chosen []Vantage
 	for len(all) > 0 {
 		n := 1
@@ -29,9 +32,9 @@ func vantagesOf(c CheckID, all []Vantage) []Vantage {
 		}
 		region := slices.Clone(all[:n])
 		all = all[n:]
-		if len(region) > VantagesPerRegion {
+		if perRegion != AllVantages && len(region) > perRegion {
 			slices.SortFunc(region, func(a, b Vantage) int { return cmp.Compare(rank(c, b.Node), rank(c, a.Node)) })
-			region = region[:VantagesPerRegion]
+			region = region[:perRegion]
 			slices.SortFunc(region, compareVantages)
 		}
 		chosen = append(chosen, region...)

@@ -23,7 +23,7 @@ func TestVantagesOf(t *testing.T) {
 	load := make(map[NodeID]int)
 	for i := range 3000 {
 		check := CheckID(fmt.Sprint("c/e", i, "/ipv4"))
-		chosen := vantagesOf(check, all)
+		chosen := vantagesOf(check, 0, all)
 		if len(chosen) != 3*VantagesPerRegion || !slices.IsSortedFunc(chosen, compareVantages) {
 			t.Fatalf("vantagesOf(%s) = %v, want %d of each region, ordered", check, chosen, VantagesPerRegion)
 		}
@@ -40,7 +40,7 @@ func TestVantagesOf(t *testing.T) {
 
 func TestFewVantagesAllProbe(t *testing.T) {
 	all := vantages(2, 3)
-	if got := vantagesOf("c/e/ipv4", all); !slices.Equal(got, all) {
+	if got := vantagesOf("c/e/ipv4", 0, all); !slices.Equal(got, all) {
 		t.Errorf("vantagesOf = %v, want %v", got, all)
 	}
 }
@@ -52,7 +52,7 @@ func TestLeavingMovesOnlyItsOwn(t *testing.T) {
 	rest := slices.Delete(slices.Clone(all), 4, 5)
 	for i := range 1000 {
 		check := CheckID(fmt.Sprint("c/e", i, "/ipv4"))
-		before, after := vantagesOf(check, all), vantagesOf(check, rest)
+		before, after := vantagesOf(check, 0, all), vantagesOf(check, 0, rest)
 		for _, v := range before {
 			if v != gone && !slices.Contains(after, v) {
 				t.Fatalf("%s: %s stopped probing when %s left", check, v.Node, gone.Node)

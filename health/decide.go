@@ -1,21 +1,28 @@
 package health
 
-import "time"
+import (
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+)
 
 // decide brings the status of a check up to date and returns when time alone may change it again; zero: never.
 //
 //	fresh vantages   steady ones     votes say       status was   becomes
 //	half or fewer    any             -               any          held: as it was, but down on a failure near by
 //	more than half   half or fewer   drain, down     better       likewise
-//	more than half   any             up              down, or     up after hold_down of up without a break
-//	                                                 draining since
+//	more than half   any             any             any          held as it was, if something restrains it; see restraint
+//	more than half   any             up              down, or     up after hold_down of up without a break, and once it
+//	                                                 draining     is no longer damped
+//	                                                 since
 //	more than half   any             up              any other    up
 //	more than half   more than half  drain, down     better       as they say
 //	more than half   any             drain, down     any other    as they say
 //
-// The vantages on the far side of a cut do not fall silent at the same instant, nor come back at one. While they do, those
-// that are left can for a moment be more than half of all, and this side's own blindness a majority among them: so only
-// vantages that have been heard steadily are believed when they take an endpoint down.
+// The vantages on the far side of a cut do not fall silent at the same instant, nor come back at one, and when they come back
+// their word is of the time of the cut. While they do, those that are left can for a moment be more than half of all, and this
+// side's own blindness a majority among them: so only vantages that have been heard steadily are believed when they take an
+// endpoint down.
 //
 // A state from disk becomes up without hold_down in the first minutes after the start. The first state after unknown
 // takes effect at once.
@@ -32,25 +39,33 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 			}
 		}
 	}
-	was := s.State
-	s.HeldBack, s.Grace = false, false
-	s.Held = 2*s.Fresh <= s.Assigned
-	if !s.Held && 2*steady <= s.Assigned && worse(quorum(s.Regions), s.State) {
-		s.Held, again = true, now.Add(steadyAgain)
+	was := e.status
+	s.Quorum, s.Shadow = e.target.Rules.Quorum, e.target.Rules.Shadow
+	s.HeldBack, s.Damped, s.Grace, s.Hold = false, false, false, HoldNone
+	s.Measured = s.Quorum.decide(s.Regions)
+	switch {
+	case 2*s.Fresh <= s.Assigned:
+		s.Hold = HoldSilent
+	case 2*steady <= s.Assigned && worse(s.Measured, s.State):
+		s.Hold, again = HoldUnsteady, now.Add(lookAgain)
 	}
-	if s.Held {
+	if s.Hold != HoldNone {
 		s.Measured = Unknown
 		e.upSince = time.Time{}
-		if t.failsNearby(e) {
+		if !t.frozen && t.failsNearby(e) {
 			s.State = Down
 		}
+	} else if s.Hold = t.restraint(e); s.Hold != HoldNone {
+		e.upSince = time.Time{}
+		again = now.Add(lookAgain)
 	} else {
-		s.Measured = quorum(s.Regions)
 		again = e.follow(now, t.started)
 		e.fromDisk = false
 	}
-	if s.State != was {
+	s.Held = s.Hold != HoldNone
+	if s.State != was.State {
 		s.Since = now
+		t.note(&was, s, now)
 	}
 	if s.State == Unknown {
 		if end := e.first.Add(graceIntervals * e.target.Interval); now.Before(end) {
@@ -60,8 +75,44 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	return again
 }
 
-// steadyAgain is when a status is looked at again that is held only until more vantages are steady.
-const steadyAgain = time.Second
+// lookAgain is when a status is looked at again that is held only until something else changes.
+const lookAgain = time.Second
+
+// restraint says what keeps a status from following the votes.
+//
+//	the table is frozen                                                      frozen
+//	down, and no target of the check was ever up under its definition        unproven: the definition may be the mistake
+//	down while most others go down too, by doubtful evidence, and a pool     mass
+//	would lose by it what it needs
+func (t *Table) restraint(e *entry) Hold {
+	s := &e.status
+	if s.Measured == Up {
+		t.prove(e)
+	}
+	switch {
+	case t.frozen:
+		return HoldFrozen
+	case s.Measured == Down && s.State != Down && !t.isProven(e):
+		return HoldUnproven
+	case s.Measured == Down && s.State == Up && t.massHolds(s.Check):
+		return HoldMass
+	}
+	return HoldNone
+}
+
+// prove notes that a target of a check's definition is up: from now on the definition is to be believed.
+func (t *Table) prove(e *entry) {
+	if !t.isProven(e) {
+		t.proven[e.target.Proof] = true
+		for id, other := range t.checks {
+			if other.target.Proof == e.target.Proof && other.status.Hold == HoldUnproven {
+				t.dirty[id] = true
+			}
+		}
+	}
+}
+
+func (t *Table) isProven(e *entry) bool { return e.target.Proof == 0 || t.proven[e.target.Proof] }
 
 // worse reports whether a known state would be left for a worse one.
 func worse(next, state State) bool {
@@ -78,6 +129,13 @@ func (e *entry) follow(now, started time.Time) (again time.Time) {
 	}
 	if e.upSince.IsZero() {
 		e.upSince = now
+	}
+	if s.State != Up && s.Quorum.flaps(s.Regions) {
+		if s.State == Unknown {
+			s.State = Down
+		}
+		s.HeldBack, s.Damped, e.recovering = true, true, true
+		return time.Time{} // the vantages will say when it is over
 	}
 	end := e.upSince.Add(e.target.HoldDown)
 	excused := e.fromDisk && now.Sub(started) < ColdStart
@@ -109,8 +167,13 @@ func (t *Table) failsNearby(e *entry) bool {
 	return failing >= 2
 }
 
-// staleSilent is why the word of a vantage that is not heard does not count.
-const staleSilent = "no heartbeat"
+// Why the word of a vantage does not count.
+const (
+	staleSilent     = "no heartbeat"
+	staleNone       = "no verdict"
+	staleDefinition = "another definition of the check"
+	staleAbstains   = "abstains: "
+)
 
 // votes returns what each region with assigned vantages says of the check, and how many of the fresh vantages are steady.
 func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
@@ -122,13 +185,15 @@ func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
 			o.State, o.Reason = r.State, r.Reason
 			switch {
 			case !v.fresh(now):
+			case r.Reason.Abstains():
+				o.Stale = staleAbstains + r.Reason.String()
 			case !ok || r.State == Unknown:
-				o.Stale = "no verdict"
+				o.Stale = staleNone
 			case r.Definition != e.definition:
-				o.Stale = "another definition of the check"
+				o.Stale = staleDefinition
 			default:
 				o.Stale, o.Fresh = "", true
-				if v.steady(now) {
+				if v.steady(now) && !v.outdated(r, e.target.Interval, now) {
 					steady++
 				}
 			}
@@ -143,4 +208,40 @@ func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
 		votes[i].State = regionVote(votes[i].Vantages)
 	}
 	return votes, steady
+}
+
+// outdated reports whether a verdict may be of the time when its vantage was not heard: it was there when that came back, and there was
+// no time to probe anew since.
+func (v *vector) outdated(r Record, interval time.Duration, now time.Time) bool {
+	return !v.back.IsZero() && r.Sequence <= v.old && now.Sub(v.back) < freshIntervals*interval
+}
+
+// SeenElsewhere reports whether at least two regions other than one see a check up, by the word of vantages that are heard steadily.
+func (t *Table) SeenElsewhere(id CheckID, region geo.RegionID, now time.Time) bool {
+	e := t.checks[id]
+	if e == nil {
+		return false
+	}
+	up, key := 0, id.Key()
+	for rest := e.assigned; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Region == rest[0].Region {
+			n++
+		}
+		var heard tally
+		for _, vantage := range rest[:n] {
+			v := t.origins[vantage.Node]
+			if v == nil || vantage.Region == region || !v.steady(now) {
+				continue
+			}
+			if r := v.records[key]; r.State != Unknown && r.Definition == e.definition && !v.outdated(r, e.target.Interval, now) {
+				heard.add(r.State)
+			}
+		}
+		if heard.state((heard.voting+1)/2) == Up {
+			up++
+		}
+		rest = rest[n:]
+	}
+	return up >= 2
 }

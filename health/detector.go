@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	leakFailures  = 10               // failures that count as down however they are spread ...
@@ -9,11 +12,23 @@ const (
 	againWithin   = 10 * time.Minute // from one down to the next: not to be trusted
 )
 
+// Damping, after route flap damping (RFC 2439, with the narrower parameters of RFC 7196's reasoning: a single change must never be enough).
+const (
+	penaltyDown    = 1000.0 // a down ...
+	penaltyLoss    = 2000.0 // ... by loss: such an endpoint will come and go
+	penaltyFailure = 200.0  // a failure while damped: what still loses one probe in ten is not well
+	dampAt         = 2000.0
+	undampAt       = 750.0
+	halfLife       = 5 * time.Minute
+	dampFor        = 30 * time.Minute // at most, from the last failure on
+)
+
 // A Detector turns the results of one vantage about one target into that vantage's verdict. It forgets everything that it
 // does not need for the next decision: its size is fixed. The zero value is not usable; a copy goes its own way; it is
 // for one goroutine.
 type Detector struct {
 	fall, rise int
+	damping    bool
 	state      State
 	reason     Reason
 
@@ -22,18 +37,27 @@ type Detector struct {
 	leaked    int       // failures since the last leakSuccesses in a row, or since the last down
 	owed      int       // successes in a row from here to Up; 0 while up
 	downAt    time.Time // the last step down
+	penalty   float64   // of coming and going, at penalized; it halves every halfLife
+	penalized time.Time
+	damped    bool
 }
 
 // NewDetector returns a detector that knows nothing. Below 1, fall and rise count as 1.
-func NewDetector(fall, rise int) *Detector {
-	return &Detector{fall: max(fall, 1), rise: max(rise, 1), owed: 1}
+func NewDetector(fall, rise int, damping bool) *Detector {
+	return &Detector{fall: max(fall, 1), rise: max(rise, 1), damping: damping, owed: 1}
 }
 
 // State returns the verdict.
 func (d *Detector) State() State { return d.state }
 
-// Reason returns that of the last result that agreed with the verdict: the last failure while down, none while unknown.
-func (d *Detector) Reason() Reason { return d.reason }
+// Reason returns that of the last result that agreed with the verdict: the last failure while down, none while unknown. While the
+// endpoint is up after it came and went too often, it is ReasonDamped.
+func (d *Detector) Reason() Reason {
+	if d.state == Up && d.damped {
+		return ReasonDamped
+	}
+	return d.reason
+}
 
 // Observe takes a result and says what the vantage now believes, and whether that is news. Results count in the order in
 // which they end. ReasonNone is no evidence and changes nothing.
@@ -53,8 +77,12 @@ func (d *Detector) Reason() Reason { return d.reason }
 //
 // Every kind of failure feeds the same counters. From unknown a single failure is not believed: only `fall` of them are,
 // for a target that was never seen to answer may be one packet away from it.
+//
+// Beside the verdict runs a penalty for coming and going: 1000 for each step down, 2000 for one by loss, half of it gone after
+// 5 minutes. From 2000 on the endpoint is damped until less than 750 are left; while it is, every failure adds 200.
 func (d *Detector) Observe(r Reason, now time.Time) (state State, changed bool) {
 	before := d.state
+	d.forgive(now)
 	switch r {
 	case ReasonNone:
 	case ReasonOK:
@@ -87,12 +115,16 @@ func (d *Detector) succeed() {
 
 func (d *Detector) fail(now time.Time) {
 	d.successes = 0
+	if d.damped {
+		d.penalize(penaltyFailure)
+	}
 	if d.state == Down {
 		return
 	}
 	d.failures++
 	d.leaked++
-	switch leaky := d.leaked >= leakFailures && d.leaked > d.failures; {
+	leaky := d.leaked >= leakFailures && d.leaked > d.failures
+	switch {
 	case leaky, d.failures >= d.fall && !d.downAt.IsZero() && now.Sub(d.downAt) <= againWithin:
 		d.owed = max(d.rise, slowRise)
 	case d.failures >= d.fall:
@@ -100,8 +132,31 @@ func (d *Detector) fail(now time.Time) {
 	default:
 		return
 	}
+	if leaky {
+		d.penalize(penaltyLoss)
+	} else {
+		d.penalize(penaltyDown)
+	}
 	d.state, d.downAt = Down, now
 	d.failures, d.leaked = 0, 0
+}
+
+// penalize adds to the penalty, up to what dampFor without a failure takes away.
+func (d *Detector) penalize(by float64) {
+	if !d.damping {
+		return
+	}
+	d.penalty = min(d.penalty+by, undampAt*math.Exp2(float64(dampFor)/float64(halfLife)))
+	d.damped = d.damped || d.penalty >= dampAt
+}
+
+// forgive lets the penalty fade up to a time.
+func (d *Detector) forgive(now time.Time) {
+	if d.penalty > 0 {
+		d.penalty *= math.Exp2(-float64(now.Sub(d.penalized)) / float64(halfLife))
+		d.damped = d.damped && d.penalty >= undampAt
+	}
+	d.penalized = now
 }
 
 // agrees reports whether a result is evidence for a state.

@@ -155,7 +155,7 @@ func TestDetector(t *testing.T) {
 			{0, "o", Up, ReasonOK},
 		}},
 	} {
-		d := NewDetector(timeline.fall, timeline.rise)
+		d := NewDetector(timeline.fall, timeline.rise, false)
 		now := time.Unix(1_000_000_000, 0)
 		for i, row := range timeline.rows {
 			now = now.Add(row.after)

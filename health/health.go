@@ -118,13 +118,16 @@ type Target struct {
 	Fall     int           `json:"fall"`      // consecutive failures until a vantage says down
 	Rise     int           `json:"rise"`      // consecutive successes until a vantage says up
 	HoldDown time.Duration `json:"hold_down"` // how long the vote must stay up until a recovered endpoint is up
+
+	Rules Rules  `json:"rules"`
+	Proof uint64 `json:"-"` // of what is checked, whatever the address: equal for all targets of one definition of one check
 }
 
 // Digest changes with everything that changes what a verdict on the target means. Verdicts count only under an equal digest.
 func (t *Target) Digest() uint32 {
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%q %q %v %q %q %v %q %v %q %v %d %d", t.ID, t.Kind, t.Address, t.Host, t.ServerName, t.SkipVerify,
-		t.Path, t.ExpectStatus, t.ExpectBody, t.Interval, t.Fall, t.Rise)
+	fmt.Fprintf(h, "%q %q %v %q %q %v %q %v %q %v %d %d %t", t.ID, t.Kind, t.Address, t.Host, t.ServerName, t.SkipVerify,
+		t.Path, t.ExpectStatus, t.ExpectBody, t.Interval, t.Fall, t.Rise, t.Rules.Damping)
 	return h.Sum32()
 }
 
@@ -160,11 +163,23 @@ const (
 	ReasonStatus         // HTTP status outside the expected ranges
 	ReasonBody           // expected text missing
 	ReasonOther
+	ReasonDamped     // answers as expected, after it came and went too often
+	ReasonReferences // no verdict: the vantage's reference targets fail
+	ReasonAlone      // no verdict: the vantage sees most targets down that other regions see up
+	ReasonNoFamily   // no verdict: the vantage can't reach any address of this family
 )
 
-var reasonNames = [...]string{"none", "ok", "drain", "timeout", "refused", "reset", "no route", "tls", "status", "body", "other"}
+var reasonNames = [...]string{"none", "ok", "drain", "timeout", "refused", "reset", "no route", "tls", "status", "body", "other",
+	"damped", "references fail", "alone", "no such family"}
 
-func (r Reason) String() string { return reasonNames[r] }
+// String returns the name of the reason; of one that only a newer version knows, its number. Vantages of that version are
+// understood all the same.
+func (r Reason) String() string {
+	if int(r) < len(reasonNames) {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
 
 // MarshalText makes a reason its name in JSON.
 func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
@@ -172,6 +187,11 @@ func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 // Positive reports whether the failure is an answer of the endpoint or its host rather than silence.
 func (r Reason) Positive() bool {
 	return r == ReasonRefused || r == ReasonReset || r == ReasonTLS || r == ReasonStatus || r == ReasonBody
+}
+
+// Abstains reports whether a vantage gives no verdict because it distrusts itself.
+func (r Reason) Abstains() bool {
+	return r == ReasonReferences || r == ReasonAlone || r == ReasonNoFamily
 }
 
 // A Result is the outcome of one probe.
@@ -208,6 +228,10 @@ const (
 	EventVerdict   EventKind = "verdict"   // this vantage changed its mind
 	EventStatus    EventKind = "status"    // the quorum changed a check's status
 	EventHeld      EventKind = "held"      // a status is held for want of fresh vantages, or no longer
+	EventMass      EventKind = "mass"      // most targets went down at once on doubtful evidence and are held, or no longer
+	EventAbstain   EventKind = "abstain"   // this vantage distrusts itself and gives no verdicts, or gives them again
+	EventDissent   EventKind = "dissent"   // a vantage says otherwise than all together for long, or no longer
+	EventReach     EventKind = "reach"     // an endpoint is up only as seen from one region, or no longer
 	EventRung      EventKind = "rung"      // a pool answers from another rung of its ladder
 	EventSpill     EventKind = "spill"     // a member of a pool is full, or has room again
 	EventControl   EventKind = "control"   // a routing control changed

@@ -151,7 +151,7 @@ func (v *Batch) Append(b []byte) []byte {
 	for _, r := range v.Records {
 		b = binary.BigEndian.AppendUint64(b, r.Check)
 		b = binary.BigEndian.AppendUint32(b, r.Definition)
-		b = binary.AppendUvarint(append(b, byte(r.State), byte(r.Reason)), r.Sequence-last)
+		b = binary.AppendUvarint(append(b, r.stateByte(), byte(r.Reason)), r.Sequence-last)
 		last = r.Sequence
 	}
 	return b
@@ -163,10 +163,12 @@ func ParseBatch(origin NodeID, body []byte) (*Batch, error) {
 	v := &Batch{Origin: origin, Incarnation: r.uint64(), Sequence: r.uint64(), Full: r.byte() == 1}
 	last := uint64(0)
 	for range r.count(MaxRecords, recordSize+1) {
-		record := Record{Check: r.uint64(), Definition: r.uint32(), State: State(r.byte()), Reason: Reason(r.byte())}
+		record := Record{Check: r.uint64(), Definition: r.uint32()}
+		state := r.byte()
+		record.State, record.Proven, record.Reason = State(state&^provenBit), state&provenBit != 0, Reason(r.byte())
 		last += r.uvarint()
 		record.Sequence = last
-		if int(record.State) >= len(stateNames) || int(record.Reason) >= len(reasonNames) || last > v.Sequence {
+		if int(record.State) >= len(stateNames) || last > v.Sequence {
 			return nil, fmt.Errorf("%w: verdict %+v in a batch up to %d", ErrMessage, record, v.Sequence)
 		}
 		v.Records = append(v.Records, record)

@@ -96,7 +96,6 @@ func TestParseRefuses(t *testing.T) {
 		{"a batch with a tail", parseBatch, append(slices.Clone(batch), 0)},
 		{"a count that the bytes can't hold", parseBatch, append(slices.Clone(batch[:17]), 0xff, 0xff, 0x7f)},
 		{"a state that nobody knows", parseBatch, body(Batch{Sequence: 1, Records: []Record{{State: 9, Sequence: 1}}})},
-		{"a reason that nobody knows", parseBatch, body(Batch{Sequence: 1, Records: []Record{{Reason: 99, Sequence: 1}}})},
 		{"a change after the batch", parseBatch, body(Batch{Sequence: 1, Records: []Record{{Sequence: 2}}})},
 		{"a heartbeat cut short", parseHeartbeat, heartbeat[:len(heartbeat)-1]},
 		{"a heartbeat with a tail", parseHeartbeat, append(slices.Clone(heartbeat), 0)},

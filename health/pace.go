@@ -26,6 +26,7 @@ func Timeouts(t *Target) (connect, firstByte, total time.Duration) {
 //
 // At rest there is one probe per interval. A failure, or an answer that is a second late, makes it hurry: a probe a second,
 // beside those that have not answered yet. So a dead endpoint costs `fall` seconds and one time limit instead of `fall` intervals.
+// The first success after failures makes it hurry too: one that is back is seen to be in `rise` seconds.
 type Pace struct {
 	interval time.Duration
 	gap      time.Duration
@@ -94,6 +95,9 @@ func (p *Pace) Ended(ok bool, now time.Time) {
 		p.trouble(now)
 		p.failing, p.good = true, 0
 		return
+	}
+	if p.failing && !p.hurrying(now) {
+		p.hurried = now
 	}
 	p.failing = false
 	p.good++

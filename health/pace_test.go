@@ -70,7 +70,7 @@ func (v *vantage) runAll(until time.Time) {
 var epoch = time.Unix(1_000_000_000, 0)
 
 func newVantage(interval time.Duration, fall int, rnd *rand.Rand) *vantage {
-	return &vantage{now: epoch, pace: NewPace(interval, fall, rnd, epoch), detector: NewDetector(fall, 3)}
+	return &vantage{now: epoch, pace: NewPace(interval, fall, rnd, epoch), detector: NewDetector(fall, 3, false)}
 }
 
 // middle is a source of jitter that has none: the middle of every range.
@@ -167,13 +167,13 @@ func TestPaceOfTheDead(t *testing.T) {
 	count("and silence is no news either", 10*time.Minute, 60)
 	takes = 50 * time.Millisecond
 	reason = ReasonOK
-	count("success", 20*time.Second, 2)
+	count("the first success is news, until there are ten", 30*time.Second, 10+2)
 	reason = ReasonRefused
-	count("a failure after it is news", 30*time.Second, 30)
+	count("a failure after it is news", 30*time.Second, 21)
 	reason = ReasonOK
 	count("a success in the hurry", time.Second, 1)
 	reason = ReasonRefused
-	count("does not make it longer", 89*time.Second, 30+5)
+	count("does not make it longer", 89*time.Second, 39+5)
 }
 
 func TestPaceAtRest(t *testing.T) {

@@ -1,41 +1,53 @@
 package health
 
-// quorum decides by the votes of the regions that vote. It is Unknown without any.
+import "slices"
+
+// decide decides by the votes of the regions. It is Unknown if none votes.
 //
-//	voting regions  say up                          status
-//	0               -                               unknown
-//	1, 2            any                             up
-//	R >= 3          >= max(2, floor(0.18 R) + 1)    up      one cut-off or lying region moves nobody
-//	any             fewer, but enough with draining drain
-//	any             fewer                           down
+//	quorum    of R that vote, up while                  drain while as many say up or drain; else down
+//	default   R <= 2: 1 says up
+//	          R >= 3: max(2, floor(0.18 R) + 1) say up  one cut-off or lying region moves nobody
+//	route53   more than 18 % of the fresh vantages say up, whatever their regions
+//	majority  half of the regions say up
+//	any       1 says up
+//	all       every one says up
+//	a number  that many say up, or all if R is less
 //
 // 18 % is Route 53's share of checkers; the floor of two regions is ours.
-func quorum(votes []Vote) State {
-	voting, up, drain := 0, 0, 0
-	for _, vote := range votes {
-		switch vote.State {
-		case Up:
-			up++
-		case Drain:
-			drain++
-		case Unknown:
-			continue
+func (q Quorum) decide(votes []Vote) State {
+	if q.Preset == QuorumRoute53 {
+		var all tally
+		for _, vote := range votes {
+			for _, o := range vote.Vantages {
+				if o.Fresh {
+					all.add(o.State)
+				}
+			}
 		}
-		voting++
+		return all.state(all.voting*18/100 + 1)
 	}
-	need := 1
-	if voting >= 3 {
-		need = max(2, voting*18/100+1)
+	var regions tally
+	for _, vote := range votes {
+		if vote.State != Unknown {
+			regions.add(vote.State)
+		}
 	}
+	return regions.state(q.need(regions.voting))
+}
+
+// need is how many regions must say up, of those that vote.
+func (q Quorum) need(voting int) int {
 	switch {
-	case voting == 0:
-		return Unknown
-	case up >= need:
-		return Up
-	case up+drain >= need:
-		return Drain
+	case q.Preset == QuorumMajority:
+		return (voting + 1) / 2
+	case q.Preset == QuorumAll:
+		return voting
+	case q.Preset == QuorumCount:
+		return min(q.Regions, voting)
+	case q.Preset == QuorumDefault && voting >= 3:
+		return max(2, voting*18/100+1)
 	}
-	return Down
+	return 1
 }
 
 // regionVote is the majority of a region's fresh vantages; a tie is the better state.
@@ -46,26 +58,61 @@ func quorum(votes []Vote) State {
 //	n                < n/2     >= n/2        drain
 //	n                < n/2     < n/2         down
 func regionVote(opinions []Opinion) State {
-	fresh, up, drain := 0, 0, 0
+	var fresh tally
 	for _, o := range opinions {
-		if !o.Fresh {
-			continue
-		}
-		fresh++
-		switch o.State {
-		case Up:
-			up++
-		case Drain:
-			drain++
+		if o.Fresh {
+			fresh.add(o.State)
 		}
 	}
+	return fresh.state((fresh.voting + 1) / 2)
+}
+
+// A tally counts votes.
+type tally struct{ voting, up, drain int }
+
+func (t *tally) add(s State) {
+	t.voting++
+	switch s {
+	case Up:
+		t.up++
+	case Drain:
+		t.drain++
+	}
+}
+
+// state is what the votes come to where so many must say up.
+func (t *tally) state(need int) State {
 	switch {
-	case fresh == 0:
+	case t.voting == 0:
 		return Unknown
-	case 2*up >= fresh:
+	case t.up >= need:
 		return Up
-	case 2*(up+drain) >= fresh:
+	case t.up+t.drain >= need:
 		return Drain
 	}
 	return Down
 }
+
+// flaps reports whether votes that say up would not, were it not for vantages that see the endpoint come and go.
+func (q Quorum) flaps(votes []Vote) bool {
+	flapping := false
+	calm := slices.Clone(votes)
+	for i := range calm {
+		vote := &calm[i]
+		if !slices.ContainsFunc(vote.Vantages, Opinion.flaps) {
+			continue
+		}
+		flapping = true
+		vote.Vantages = slices.Clone(vote.Vantages)
+		for j := range vote.Vantages {
+			if o := &vote.Vantages[j]; o.flaps() {
+				o.State = Down
+			}
+		}
+		vote.State = regionVote(vote.Vantages)
+	}
+	return flapping && q.decide(calm) != Up
+}
+
+// flaps reports whether a vantage sees the endpoint answer, and has seen it come and go too often to trust that.
+func (o Opinion) flaps() bool { return o.Fresh && o.State == Up && o.Reason == ReasonDamped }

@@ -73,7 +73,7 @@ func TestQuorum(t *testing.T) {
 		for i, vantages := range c.regions {
 			votes = append(votes, Vote{geo.RegionID(fmt.Sprint("r", i)), regionVote(opinions(vantages)), opinions(vantages)})
 		}
-		if got := quorum(votes); got != c.want {
+		if got := (Quorum{}).decide(votes); got != c.want {
 			t.Errorf("%s: quorum(%q) = %v, want %v", c.name, c.regions, got, c.want)
 		}
 	}

@@ -14,15 +14,33 @@ type Status struct {
 	Check     CheckID   `json:"check"`
 	State     State     `json:"state"`               // what answers obey
 	Measured  State     `json:"measured"`            // what the fresh votes say now, before hold_down
-	Held      bool      `json:"held,omitempty"`      // too few vantages to go by: the last state stays
-	HeldBack  bool      `json:"held_back,omitempty"` // measured up, but not yet for hold_down
+	Quorum    Quorum    `json:"quorum"`              // the rule by which they say it
+	Held      bool      `json:"held,omitempty"`      // the last state stays, whatever is measured
+	Hold      Hold      `json:"hold,omitempty"`      // why
+	HeldBack  bool      `json:"held_back,omitempty"` // measured up, but not yet for hold_down, or damped
+	Damped    bool      `json:"damped,omitempty"`    // held back because it came and went too often
+	Shadow    bool      `json:"shadow,omitempty"`    // no answer obeys it
 	Grace     bool      `json:"grace,omitempty"`     // unknown for less than 3 intervals: keeps its rank
 	Since     time.Time `json:"since"`               // when State last changed
 	Recovered time.Time `json:"recovered,omitzero"`  // when State last became Up after it had been worse; zero: never
 	Assigned  int       `json:"assigned"`            // vantages that should probe it
 	Fresh     int       `json:"fresh"`               // those whose verdict counts
 	Regions   []Vote    `json:"regions"`             // every region with assigned vantages, ordered by id
+
+	Terms []TermState `json:"terms,omitempty"` // of a group: what its checks say
 }
+
+// A Hold is why a status is held.
+type Hold string
+
+const (
+	HoldNone     Hold = ""
+	HoldSilent   Hold = "silent"   // half or fewer of the vantages are fresh
+	HoldUnsteady Hold = "unsteady" // half or fewer are heard steadily, with a word of the time since
+	HoldUnproven Hold = "unproven" // nothing was ever up under the present definition of the check
+	HoldFrozen   Hold = "frozen"   // somebody froze all automatic change
+	HoldMass     Hold = "mass"     // most targets went down at once, by doubtful evidence
+)
 
 // A Vote is what the vantages of one region say of a check.
 type Vote struct {
@@ -44,7 +62,15 @@ type Opinion struct {
 type View struct {
 	statuses map[CheckID]*Status
 	ordered  []CheckID
+	mass     *Mass
+	frozen   bool
 }
+
+// Mass returns the mass change that is held; nil: none.
+func (v *View) Mass() *Mass { return v.mass }
+
+// Frozen reports whether all automatic change is stopped.
+func (v *View) Frozen() bool { return v.frozen }
 
 // NewView makes a view of statuses that no table decided, for what-ifs and tests.
 func NewView(statuses []Status) *View {
@@ -104,6 +130,7 @@ func (v *View) Since(earlier *View) (changed []Status, gone []CheckID) {
 
 func (s *Status) equal(o *Status) bool {
 	return s.Check == o.Check && s.State == o.State && s.Measured == o.Measured && s.Held == o.Held && s.HeldBack == o.HeldBack && s.Grace == o.Grace &&
+		s.Quorum == o.Quorum && s.Hold == o.Hold && s.Damped == o.Damped && s.Shadow == o.Shadow && slices.Equal(s.Terms, o.Terms) &&
 		s.Since.Equal(o.Since) && s.Recovered.Equal(o.Recovered) && s.Assigned == o.Assigned && s.Fresh == o.Fresh &&
 		slices.EqualFunc(s.Regions, o.Regions, func(a, b Vote) bool {
 			return a.Region == b.Region && a.State == b.State && slices.Equal(a.Vantages, b.Vantages)

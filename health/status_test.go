@@ -33,6 +33,9 @@ func TestSince(t *testing.T) {
 	}
 	changes := map[string]func(*Status){
 		"State": func(s *Status) { s.State = Down }, "Measured": func(s *Status) { s.Measured = Down }, "Held": func(s *Status) { s.Held = true },
+		"Quorum": func(s *Status) { s.Quorum.Preset = QuorumAll }, "Hold": func(s *Status) { s.Hold = HoldMass },
+		"Damped": func(s *Status) { s.Damped = true }, "Shadow": func(s *Status) { s.Shadow = true },
+		"Terms":    func(s *Status) { s.Terms = []TermState{{Check: "c/b/ipv4"}} },
 		"HeldBack": func(s *Status) { s.HeldBack = true }, "Grace": func(s *Status) { s.Grace = true },
 		"Since": func(s *Status) { s.Since = at.Add(1) }, "Recovered": func(s *Status) { s.Recovered = at.Add(1) },
 		"Assigned": func(s *Status) { s.Assigned++ }, "Fresh": func(s *Status) { s.Fresh-- },

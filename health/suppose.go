@@ -12,6 +12,7 @@ import (
 func (s Status) As(state State) Status {
 	s.State, s.Measured = state, state
 	s.Held, s.HeldBack, s.Grace, s.Recovered = false, false, false, time.Time{}
+	s.Hold, s.Damped = HoldNone, false
 	reason := [...]Reason{Unknown: ReasonNone, Up: ReasonOK, Down: ReasonTimeout, Drain: ReasonDrain}[state]
 	return s.revote(func(vote *Vote) {
 		vote.State = state
@@ -39,12 +40,12 @@ func (s Status) Without(region geo.RegionID) Status {
 	if s.Fresh == fresh {
 		return s
 	}
-	s.HeldBack = false
-	if s.Held = 2*s.Fresh <= s.Assigned; s.Held {
-		s.Measured = Unknown
+	s.Held, s.Hold, s.HeldBack, s.Damped = false, HoldNone, false, false
+	if 2*s.Fresh <= s.Assigned {
+		s.Held, s.Hold, s.Measured = true, HoldSilent, Unknown
 		return s
 	}
-	s.Measured = quorum(s.Regions)
+	s.Measured = s.Quorum.decide(s.Regions)
 	s.State = s.Measured
 	return s
 }

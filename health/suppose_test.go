@@ -38,8 +38,8 @@ func TestAs(t *testing.T) {
 				t.Errorf("As(%v): region %s votes %v by %+v", state, vote.Region, vote.State, vote.Vantages)
 			}
 		}
-		if quorum(s.Regions) != state {
-			t.Errorf("As(%v): the quorum of its votes is %v", state, quorum(s.Regions))
+		if s.Quorum.decide(s.Regions) != state {
+			t.Errorf("As(%v): the quorum of its votes is %v", state, s.Quorum.decide(s.Regions))
 		}
 	}
 	for i := range before.Regions {

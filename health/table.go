@@ -21,6 +21,8 @@ const (
 	ColdStart = 2 * time.Minute
 	// graceIntervals is for how many intervals an unknown endpoint keeps its rank.
 	graceIntervals = 3
+	// freshIntervals is within how many intervals every vantage completes a probe, if it does at all.
+	freshIntervals = 3
 )
 
 // A Table holds the verdicts of all vantages and the status that follows. One goroutine owns it.
@@ -36,6 +38,16 @@ type Table struct {
 	keys     map[uint64]CheckID
 	origins  map[NodeID]*vector
 	loaded   map[CheckID]SavedStatus // of checks that the world has not named yet
+	groups   map[CheckID]*gathering
+	partOf   map[CheckID][]*gathering // the groups of a check
+	needs    map[CheckID][]*Need      // the pools' that it is in
+	proven   map[uint64]bool          // definitions under which a target was up, by Target.Proof
+
+	frozen   bool
+	flips    map[CheckID]flip // that went down lately
+	mass     *Mass            // nil: none is held
+	quiet    time.Time        // until then no other one begins
+	released time.Time
 
 	dirty   map[CheckID]bool
 	pending map[CheckID]time.Time // when time alone may change a status
@@ -53,6 +65,7 @@ type entry struct {
 	upSince    time.Time // since when the votes say up; zero: they do not
 	recovering bool      // it was down since it was last up
 	fromDisk   bool      // the state was loaded and no vote has been counted since
+	defined    time.Time // when its definition changed; zero: never
 }
 
 // A SavedStatus is a status on disk.
@@ -62,6 +75,7 @@ type SavedStatus struct {
 	State      State     `json:"state"`
 	Since      time.Time `json:"since"`
 	Recovered  time.Time `json:"recovered,omitzero"`
+	Proven     bool      `json:"proven,omitempty"` // its check was once up, for some target, under this definition
 }
 
 // UnmarshalText reads what MarshalText wrote.
@@ -80,6 +94,7 @@ func NewTable(region geo.RegionID, now time.Time) *Table {
 		region: region, started: now,
 		checks: make(map[CheckID]*entry), keys: make(map[uint64]CheckID),
 		origins: make(map[NodeID]*vector), loaded: make(map[CheckID]SavedStatus),
+		groups: make(map[CheckID]*gathering), proven: make(map[uint64]bool), flips: make(map[CheckID]flip),
 		dirty: make(map[CheckID]bool), pending: make(map[CheckID]time.Time), view: &View{},
 	}
 }
@@ -97,7 +112,7 @@ func (t *Table) Saved() []SavedStatus {
 	saved := slices.Collect(maps.Values(t.loaded))
 	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
 		if e := t.checks[id]; e.status.State != Unknown {
-			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since, e.status.Recovered})
+			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since, e.status.Recovered, t.isProven(e)})
 		}
 	}
 	slices.SortFunc(saved, func(a, b SavedStatus) int { return cmp.Compare(a.Check, b.Check) })
@@ -116,17 +131,58 @@ func (t *Table) SetTargets(targets []*Target, regions []geo.RegionID, now time.T
 			e = &entry{first: now, status: Status{Check: target.ID, Since: now}}
 			if s, ok := t.loaded[target.ID]; ok {
 				e.status.State, e.status.Since, e.status.Held, e.fromDisk = s.State, s.Since, true, true
-				e.status.Recovered = s.Recovered
+				e.status.Hold, e.status.Recovered = HoldSilent, s.Recovered
+				if s.Proven && s.Definition == target.Digest() {
+					t.proven[target.Proof] = true
+				}
 			}
 			delete(t.loaded, target.ID)
 		}
-		e.target, e.definition = target, target.Digest()
+		definition := target.Digest()
+		if e.target != nil && e.definition != definition {
+			e.defined = now
+		}
+		e.target, e.definition = target, definition
 		t.checks[target.ID], t.keys[target.ID.Key()] = e, target.ID
 	}
 	for id := range old {
 		t.dirty[id] = true // those that are gone leave the view
 	}
+	current := make(map[uint64]bool)
+	for _, e := range t.checks {
+		current[e.target.Proof] = true
+	}
+	for _, v := range t.origins {
+		for key, r := range v.records {
+			if id, ok := t.keys[key]; ok {
+				t.believe(r, t.checks[id])
+			}
+		}
+	}
+	maps.DeleteFunc(t.proven, func(proof uint64, _ bool) bool { return !current[proof] })
 	t.assign()
+}
+
+// SetGroups says which groups there are over the targets, and what pools need of both. It follows SetTargets.
+func (t *Table) SetGroups(groups []*Group, needs []*Need) {
+	old := t.groups
+	t.groups, t.partOf, t.needs = make(map[CheckID]*gathering, len(groups)), make(map[CheckID][]*gathering), make(map[CheckID][]*Need)
+	for _, group := range groups {
+		g := &gathering{group: group}
+		if before := old[group.ID]; before != nil {
+			g.status = before.status
+		}
+		t.groups[group.ID] = g
+		for _, term := range group.Terms {
+			t.partOf[term.Check] = append(t.partOf[term.Check], g)
+		}
+	}
+	for _, need := range needs {
+		for _, id := range need.Checks {
+			t.needs[id] = append(t.needs[id], need)
+		}
+	}
+	t.dirtyAll()
 }
 
 // SetVantages says which nodes probe, dead ones that may come back included.
@@ -152,7 +208,7 @@ func (t *Table) assign() {
 		}
 	}
 	for id, e := range t.checks {
-		e.assigned, e.missing = vantagesOf(id, t.vantages), missing
+		e.assigned, e.missing = vantagesOf(id, e.target.Rules.Vantages, t.vantages), missing
 		t.dirty[id] = true
 	}
 }
@@ -178,9 +234,20 @@ func (t *Table) Merge(b *Batch) {
 	for _, key := range v.merge(b) {
 		if id, ok := t.keys[key]; ok {
 			t.dirty[id] = true
+			t.believe(v.records[key], t.checks[id])
 		}
 	}
 }
+
+// believe takes from a verdict that its definition is proven.
+func (t *Table) believe(r Record, e *entry) {
+	if r.Proven && r.Definition == e.definition {
+		t.prove(e)
+	}
+}
+
+// Proven reports whether a target was ever up, as far as is known, under the definition that a check has now.
+func (t *Table) Proven(id CheckID) bool { return t.checks[id] != nil && t.isProven(t.checks[id]) }
 
 // Hear takes a heartbeat in and reports whether the table lacks verdicts of its origin, so that they must be pulled.
 // A heartbeat that is not newer than the last one is a replay and counts for nothing.
@@ -192,7 +259,14 @@ func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
 	if h.Incarnation > v.incarnation {
 		t.Merge(&Batch{Origin: h.Origin, Incarnation: h.Incarnation})
 	}
+	if v.heartbeat == 0 && !v.heard.IsZero() {
+		v.restarted = now
+	}
 	v.heartbeat = h.Sequence
+	if !v.heard.IsZero() && now.Sub(v.heard) > FreshFor {
+		v.back, v.old = now, h.Verdicts
+	}
+	v.heard = now
 	if v.digest != h.Digest {
 		return true
 	}
@@ -256,9 +330,9 @@ func (t *Table) Since(node NodeID, sequence uint64) []Record {
 // Record returns a node's verdict on one check; known is false where there is none or it was withdrawn.
 func (t *Table) Record(node NodeID, check uint64) (r Record, known bool) {
 	if v := t.origins[node]; v != nil {
-		r = v.records[check]
+		r, known = v.records[check]
 	}
-	return r, r.State != Unknown
+	return r, known && !r.withdrawn()
 }
 
 func (v *vector) fresh(now time.Time) bool { return v.live && now.Sub(v.synced) <= FreshFor }
@@ -281,6 +355,9 @@ func (t *Table) Advance(now time.Time) (changed []CheckID, next time.Time) {
 			t.dirty[id] = true
 		}
 	}
+	if t.mass != nil && !now.Before(t.mass.Until) {
+		t.endMass()
+	}
 	if len(t.dirty) > 0 {
 		changed = t.decideDirty(now)
 	}
@@ -292,47 +369,83 @@ func (t *Table) Advance(now time.Time) (changed []CheckID, next time.Time) {
 	for _, at := range t.pending {
 		next = earliest(next, at)
 	}
+	if t.mass != nil {
+		next = earliest(next, t.mass.Until)
+	}
 	return changed, next
 }
 
 func (t *Table) decideDirty(now time.Time) (changed []CheckID) {
-	view := &View{statuses: maps.Clone(t.view.statuses)}
+	before := t.view.statuses
+	view := &View{statuses: maps.Clone(before)}
 	if view.statuses == nil {
 		view.statuses = make(map[CheckID]*Status)
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.dirty)) {
-		e := t.checks[id]
-		if e == nil {
+	touched := make(map[CheckID]bool)
+	for len(t.dirty) > 0 { // a definition that is proven makes others dirty
+		ids := slices.Sorted(maps.Keys(t.dirty))
+		clear(t.dirty)
+		for _, id := range ids {
+			touched[id] = true
+			if e := t.checks[id]; e != nil {
+				if at := t.decide(e, now); at.IsZero() {
+					delete(t.pending, id)
+				} else {
+					t.pending[id] = at
+				}
+			}
+		}
+	}
+	for _, id := range t.massChange(now) {
+		touched[id] = true
+	}
+	view.mass, view.frozen = t.mass, t.frozen
+	gathered := make(map[*gathering]bool)
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		for _, g := range t.partOf[id] {
+			gathered[g] = true
+		}
+	}
+	for g := range gathered {
+		t.gather(g, now)
+		touched[g.group.ID] = true
+	}
+	for _, id := range slices.Sorted(maps.Keys(touched)) {
+		status, ok := t.status(id)
+		if !ok {
 			continue
 		}
-		before := e.status
-		if at := t.decide(e, now); at.IsZero() {
-			delete(t.pending, id)
-		} else {
-			t.pending[id] = at
-		}
-		status := e.status
 		view.statuses[id] = &status
-		if !answersAlike(&before, &status) {
+		if was := before[id]; was == nil || !answersAlike(was, &status) {
 			changed = append(changed, id)
 		}
 	}
 	for id := range view.statuses {
-		if t.checks[id] == nil {
+		if _, ok := t.status(id); !ok {
 			delete(view.statuses, id)
 			delete(t.pending, id)
 		}
 	}
 	view.ordered = slices.Sorted(maps.Keys(view.statuses))
 	t.view = view
-	clear(t.dirty)
 	return changed
+}
+
+// status returns a copy of the status of a check or a group.
+func (t *Table) status(id CheckID) (s Status, known bool) {
+	if e := t.checks[id]; e != nil {
+		return e.status, true
+	}
+	if g := t.groups[id]; g != nil {
+		return g.status, true
+	}
+	return Status{}, false
 }
 
 // answersAlike reports whether no answer can differ by the change from one status to another. A region's own vote is what
 // its clients see of a pool with a regional view.
 func answersAlike(a, b *Status) bool {
-	return a.State == b.State && a.HeldBack == b.HeldBack && a.Grace == b.Grace && a.Held == b.Held &&
+	return a.State == b.State && a.HeldBack == b.HeldBack && a.Grace == b.Grace && a.Hold == b.Hold && a.Shadow == b.Shadow &&
 		slices.EqualFunc(a.Regions, b.Regions, func(a, b Vote) bool { return a.Region == b.Region && a.State == b.State })
 }
 

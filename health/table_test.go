@@ -193,7 +193,11 @@ func TestTimelines(t *testing.T) {
 		}},
 		{"those that came back are believed once they are steady", 5, 1, nil, []row{
 			{s, "up", "up 5/5"}, {6 * s, "silent r2 r3 r4", "up 5/5"}, {5 * s, "down r0 r1 r2", "up 5/5"}, {20 * s, "", "up, held 2/5"},
-			{s, "heard r2", "up, held 3/5"}, {4 * s, "", "up, held 3/5"}, {2 * s, "", "down 3/5"},
+			{s, "heard r2", "up, held 3/5"}, {29 * s, "", "up, held 3/5"}, {s, "", "down 3/5"},
+		}},
+		{"or what they say is of the time since", 5, 1, nil, []row{
+			{s, "up", "up 5/5"}, {6 * s, "silent r2 r3 r4", "up 5/5"}, {5 * s, "down r0 r1 r2", "up 5/5"}, {20 * s, "", "up, held 2/5"},
+			{s, "heard r2", "up, held 3/5"}, {s, "refused r2", "up, held 3/5"}, {5 * s, "", "down 3/5"},
 		}},
 		{"a majority that stays needs not wait", 5, 1, nil, []row{
 			{s, "up", "up 5/5"}, {6 * s, "silent r3 r4", "up 5/5"}, {5 * s, "down r0 r1 r2", "up 5/5"}, {10 * s, "", "up 5/5"}, {s, "", "down 3/5"},

@@ -6,17 +6,31 @@ import (
 	"time"
 )
 
-// A Record is one verdict of one vantage, as it travels. State Unknown withdraws an earlier record.
+// A Record is one verdict of one vantage, as it travels. State Unknown withdraws an earlier record, unless its reason says that
+// the vantage abstains.
 type Record struct {
 	Check      uint64 // CheckID.Key
 	Definition uint32 // digest of the target that was probed
 	State      State
 	Reason     Reason
+	Proven     bool   // the vantage knows that a target was up under this definition of the check
 	Sequence   uint64 // of the change, in the vantage's own count
 }
 
+func (r Record) withdrawn() bool { return r.State == Unknown && !r.Reason.Abstains() }
+
+// provenBit is that of a state's byte in messages.
+const provenBit = 0x80
+
+func (r Record) stateByte() byte {
+	if r.Proven {
+		return byte(r.State) | provenBit
+	}
+	return byte(r.State)
+}
+
 func (r Record) hash() uint64 {
-	return mix64(r.Check ^ mix64(uint64(r.Definition)<<16|uint64(r.State)<<8|uint64(r.Reason)) ^ mix64(r.Sequence))
+	return mix64(r.Check ^ mix64(uint64(r.Definition)<<16|uint64(r.stateByte())<<8|uint64(r.Reason)) ^ mix64(r.Sequence))
 }
 
 // MaxVector is how many verdicts of one vantage a table remembers; more are dropped.
@@ -44,10 +58,15 @@ type vector struct {
 	synced    time.Time // when a heartbeat last agreed with digest; the verdicts are fresh for a while after it
 	unbroken  time.Time // when synced began to be renewed without a gap
 	live      bool      // synced is set in this incarnation
+
+	heard     time.Time // the last heartbeat of any incarnation
+	restarted time.Time // the first heartbeat of an incarnation after another
+	back      time.Time // when it was heard again after it had not been for FreshFor
+	old       uint64    // the newest verdict then: what is not newer may have been made while nobody here could tell
 }
 
 func (v *vector) reset(incarnation uint64) {
-	*v = vector{incarnation: incarnation, records: make(map[uint64]Record)}
+	*v = vector{incarnation: incarnation, records: make(map[uint64]Record), heard: v.heard, restarted: v.restarted, back: v.back}
 }
 
 // merge takes a batch in and returns the checks whose verdict it changed.
@@ -89,14 +108,14 @@ func (v *vector) merge(b *Batch) (changed []uint64) {
 func (v *vector) set(r Record) {
 	v.remove(r.Check)
 	v.records[r.Check] = r
-	if r.State != Unknown {
+	if !r.withdrawn() {
 		v.digest ^= r.hash()
 	}
 	v.latest = max(v.latest, r.Sequence)
 }
 
 func (v *vector) remove(check uint64) {
-	if old, ok := v.records[check]; ok && old.State != Unknown {
+	if old, ok := v.records[check]; ok && !old.withdrawn() {
 		v.digest ^= old.hash()
 	}
 	delete(v.records, check)
@@ -116,5 +135,5 @@ func (v *vector) since(sequence uint64) []Record {
 
 // published returns the records that are not withdrawn, oldest first.
 func (v *vector) published() []Record {
-	return slices.DeleteFunc(v.since(0), func(r Record) bool { return r.State == Unknown })
+	return slices.DeleteFunc(v.since(0), Record.withdrawn)
 }

@@ -124,7 +124,7 @@ func (in Inputs) latched(leaf *Leaf) bool {
 //	down                         open
 func rungOf(s health.Status) Rung {
 	switch {
-	case s.State == health.Up || s.State == health.Unknown && s.Grace:
+	case s.State == health.Up || s.State == health.Unknown && s.Grace || s.Shadow:
 		return RungUp
 	case s.HeldBack:
 		return RungHeldBack

@@ -353,6 +353,11 @@ func (p *parser) unused(names []string) {
 		}
 	}
 	for _, c := range p.source.checks {
+		for _, term := range c.Value.rule.of {
+			checked[term.Value.Check] = checked[term.Value.Check] || checked[c.Name]
+		}
+	}
+	for _, c := range p.source.checks {
 		if !checked[c.Name] {
 			p.warnings.Add(c.Position, "check %q: no pool uses it, so nothing is probed by it", c.Name)
 		}

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type checkKeys struct {
 	expectStatus strict.At[[]health.StatusRange]
 	expectBody   strict.At[string]
 	interval     strict.At[time.Duration]
+	rule         decisionKeys
 }
 
 // Where the settings of a check begin and end.
@@ -33,9 +35,11 @@ const (
 	maxStatusRanges = 16
 )
 
-var checkObject = strict.Object[checkKeys]{
+var checkObject = slices.Concat(probeObject, decisionObject)
+
+var probeObject = strict.Object[checkKeys]{
 	strict.Required("type", "what a probe speaks",
-		strict.Placed(strict.Enum("check type", health.KindHTTP, health.KindHTTPS, health.KindTCP)),
+		strict.Placed(strict.Enum("check type", health.KindHTTP, health.KindHTTPS, health.KindTCP, KindGroup)),
 		func(c *checkKeys) *strict.At[string] { return &c.kind }),
 	strict.Optional("port", "where a member names no port of its own; http: 80, https: 443, tcp: required", "",
 		strict.Placed(strict.Port()), func(c *checkKeys) *strict.At[uint16] { return &c.port }),
@@ -66,6 +70,13 @@ func (p *parser) checks() {
 		entry := &p.source.checks[i]
 		keys := &entry.Value
 		c := keys.Check
+		c.Rules = keys.rule.rules
+		if keys.kind.Value == KindGroup {
+			c.Name, c.Kind, c.Group = entry.Name, KindGroup, p.groupOf(entry)
+			p.world.Checks = append(p.world.Checks, c)
+			continue
+		}
+		p.onlyForGroups(entry)
 		c.Name, c.Kind, c.Port, c.Interval = entry.Name, keys.kind.Value, keys.port.Value, keys.interval.Value
 		switch c.Kind {
 		case health.KindHTTP, health.KindHTTPS:

@@ -3,14 +3,16 @@ package zones
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"github.com/meridian-gslb/meridian/geo"
 	"github.com/meridian-gslb/meridian/zones/strict"
 )
 
 type regionKeys struct {
-	at      geo.Coordinates
-	vantage bool
+	at         geo.Coordinates
+	vantage    bool
+	references []netip.AddrPort
 }
 
 var regionObject = strict.Object[regionKeys]{
@@ -19,6 +21,8 @@ var regionObject = strict.Object[regionKeys]{
 		func(r *regionKeys) *geo.Coordinates { return &r.at }),
 	strict.Optional("vantage", "whether probe nodes run there, so that their silence is a missing vote", "true", strict.Bool(),
 		func(r *regionKeys) *bool { return &r.vantage }),
+	strict.Optional("references", "TCP ports of others that its probe nodes connect to; while more than half of them fail, they give no verdicts", "",
+		strict.List(strict.AddrPort(), maxReferences), func(r *regionKeys) *[]netip.AddrPort { return &r.references }),
 }
 
 func coordinates(degrees []float64) (geo.Coordinates, error) {
@@ -35,11 +39,13 @@ func coordinates(degrees []float64) (geo.Coordinates, error) {
 // minVantages is how many regions must see an endpoint for a quorum that one cut-off region can't sway.
 const minVantages = 3
 
+const maxReferences = 8
+
 func (p *parser) regions() {
 	p.source.regions = byName(p, "region", p.source.regions, maxRegions)
 	vantages := 0
 	for _, r := range p.source.regions {
-		p.world.Regions = append(p.world.Regions, Region{geo.RegionID(r.Name), r.Value.at, r.Value.vantage})
+		p.world.Regions = append(p.world.Regions, Region{geo.RegionID(r.Name), r.Value.at, r.Value.vantage, r.Value.references})
 		if r.Value.vantage {
 			vantages++
 		}

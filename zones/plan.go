@@ -20,6 +20,9 @@ type Plan struct {
 	Table    *geo.Table
 	Pools    []*PoolPlan                     // in the world's order
 	Targets  []*health.Target                // what the vantages probe, ordered by ID
+	Groups   []*health.Group                 // what is decided by several of them, ordered by ID
+	Subjects []Subject                       // all that has a status: targets and groups, ordered by ID
+	Needs    []*health.Need                  // what pools need of them
 	Counters []Counter                       // what a nameserver counts, by number
 	Orders   *rtt.Orders                     // that it was compiled by
 	Near     map[geo.RegionID][]geo.RegionID // the other regions of each region, nearest first

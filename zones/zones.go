@@ -52,9 +52,10 @@ type LatencyTable struct {
 
 // A Region is a place where Meridian runs nodes or endpoints.
 type Region struct {
-	ID      geo.RegionID
-	At      geo.Coordinates
-	Vantage bool // has probe nodes, and so a vote that is missed when it is silent
+	ID         geo.RegionID
+	At         geo.Coordinates
+	Vantage    bool             // has probe nodes, and so a vote that is missed when it is silent
+	References []netip.AddrPort // what its probe nodes connect to, to know whether they see the world at all
 }
 
 // A Check says how the endpoints of a pool are probed.
@@ -71,6 +72,8 @@ type Check struct {
 	Fall         int
 	Rise         int
 	HoldDown     time.Duration
+	Rules        health.Rules
+	Group        *CheckGroup // of KindGroup; the rest is then unset
 }
 
 // A Policy says how a pool chooses among its members.

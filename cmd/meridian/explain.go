@@ -133,8 +133,8 @@ func (c explainCommand) offline() error {
 	}
 	now := time.Now()
 	var up []health.Status
-	for _, t := range plan.Targets {
-		up = append(up, health.Status{Check: t.ID, State: health.Up, Measured: health.Up, Since: now})
+	for _, s := range plan.Subjects {
+		up = append(up, health.Status{Check: s.Check, State: health.Up, Measured: health.Up, Since: now})
 	}
 	in := zones.Inputs{Health: health.NewView(up), Control: control.Initial(plan.World.Definitions)}
 	as, err := supposed.Apply(plan, in)

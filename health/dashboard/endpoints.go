@@ -1,7 +1,6 @@
 package dashboard
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -140,7 +139,7 @@ func (c scene) measured(p *zones.Pool, m *zones.Member) []memberStatus {
 func (c scene) checksOf(p *zones.Pool, m *zones.Member) (checks []health.CheckID) {
 	for family := range zones.FamilyNames {
 		id := zones.CheckID(p.Check, m.Endpoint, family)
-		if _, probed := slices.BinarySearchFunc(c.snapshot.Plan.Targets, id, func(t *health.Target, id health.CheckID) int { return cmp.Compare(t.ID, id) }); probed {
+		if _, checked := c.snapshot.Plan.Subject(id); checked {
 			checks = append(checks, id)
 		}
 	}

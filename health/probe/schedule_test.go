@@ -71,7 +71,7 @@ func TestPacing(t *testing.T) {
 		w.set(place(1), replies(time.Millisecond, fine))
 		r := w.start(1)
 		defer r.Close()
-		detector := health.NewDetector(3, 3)
+		detector := health.NewDetector(3, 3, true)
 		var down time.Time
 		w.observed = func(result health.Result) {
 			if state, changed := detector.Observe(result.Reason, time.Now()); changed && state == health.Down {

@@ -27,9 +27,9 @@ type Forecast struct {
 
 // Steady returns the inputs of a plan with every endpoint up and every routing control as it starts.
 func Steady(plan *zones.Plan) zones.Inputs {
-	up := make([]health.Status, len(plan.Targets))
-	for i, t := range plan.Targets {
-		up[i] = health.Status{Check: t.ID, State: health.Up, Measured: health.Up}
+	up := make([]health.Status, len(plan.Subjects))
+	for i, s := range plan.Subjects {
+		up[i] = health.Status{Check: s.Check, State: health.Up, Measured: health.Up}
 	}
 	return zones.Inputs{Health: health.NewView(up), Control: control.Initial(plan.World.Definitions)}
 }

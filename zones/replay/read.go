@@ -280,8 +280,5 @@ func (r *reader) state() health.State {
 	return min(s, health.Drain)
 }
 
-func (r *reader) reason() health.Reason {
-	reason := health.Reason(r.byte())
-	r.bad = r.bad || reason > health.ReasonOther
-	return min(reason, health.ReasonOther)
-}
+// reason may be one that only a newer version knows.
+func (r *reader) reason() health.Reason { return health.Reason(r.byte()) }

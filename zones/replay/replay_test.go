@@ -90,6 +90,13 @@ func drawStatus(rnd *rand.Rand, at time.Time) health.Status {
 		}
 		s.Regions = append(s.Regions, vote)
 	}
+	if fact() {
+		s.Damped, s.Shadow, s.Hold = fact(), fact(), []health.Hold{health.HoldNone, health.HoldMass}[rnd.IntN(2)]
+		s.Quorum = []health.Quorum{{}, {Preset: health.QuorumRoute53}, {Preset: health.QuorumCount, Regions: 3}}[rnd.IntN(3)]
+		for i := range rnd.IntN(3) {
+			s.Terms = append(s.Terms, health.TermState{Check: health.CheckID(fmt.Sprint("t", i)), State: state(), Invert: fact(), Veto: fact(), Shadow: fact()})
+		}
+	}
 	return s
 }
 
@@ -169,7 +176,7 @@ func TestFieldsAreKnown(t *testing.T) {
 		of   reflect.Type
 		want string
 	}{
-		{reflect.TypeFor[health.Status](), "Check State Measured Held HeldBack Grace Since Recovered Assigned Fresh Regions"},
+		{reflect.TypeFor[health.Status](), "Check State Measured Quorum Held Hold HeldBack Damped Shadow Grace Since Recovered Assigned Fresh Regions Terms"},
 		{reflect.TypeFor[health.Vote](), "Region State Vantages"},
 		{reflect.TypeFor[health.Opinion](), "Vantage State Reason Fresh Stale"},
 		{reflect.TypeFor[Moment](), "Published Basis Health Control Spill Digest"},

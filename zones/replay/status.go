@@ -15,6 +15,7 @@ const (
 	maxRegions  = 1000
 	maxVantages = 10_000 // of one region
 	maxChecks   = 10 * health.MaxVector
+	maxTerms    = 1000
 	leastStatus = 9 // bytes
 	maxSpilling = 1 << 20
 	leastKept   = 3 // bytes
@@ -25,6 +26,9 @@ const (
 	statusHeld = 1 << iota
 	statusHeldBack
 	statusGrace
+	statusDamped
+	statusShadow
+	statusMore // a quorum other than the default, why it is held, terms: behind the rest
 )
 
 // text appends a text: in full the first time that the segment has it, then by its number.
@@ -63,7 +67,8 @@ func (r *reader) text() string {
 func (w *Writer) status(s *health.Status) {
 	w.text(string(s.Check))
 	flags := byte(0)
-	for i, fact := range []bool{s.Held, s.HeldBack, s.Grace} {
+	more := s.Quorum != health.Quorum{} || s.Hold != health.HoldNone || len(s.Terms) > 0
+	for i, fact := range []bool{s.Held, s.HeldBack, s.Grace, s.Damped, s.Shadow, more} {
 		if fact {
 			flags |= 1 << i
 		}
@@ -88,6 +93,37 @@ func (w *Writer) status(s *health.Status) {
 			w.text(o.Stale)
 		}
 	}
+	if more {
+		w.more(s)
+	}
+}
+
+func (w *Writer) more(s *health.Status) {
+	w.body = binary.AppendUvarint(append(w.body, byte(s.Quorum.Preset)), uint64(s.Quorum.Regions))
+	w.text(string(s.Hold))
+	w.body = binary.AppendUvarint(w.body, uint64(len(s.Terms)))
+	for _, term := range s.Terms {
+		w.text(string(term.Check))
+		flags := byte(0)
+		for i, fact := range []bool{term.Invert, term.Veto, term.Shadow} {
+			if fact {
+				flags |= 1 << i
+			}
+		}
+		w.body = append(w.body, byte(term.State), flags)
+	}
+}
+
+func (r *reader) more(s *health.Status) {
+	s.Quorum.Preset, s.Quorum.Regions = health.QuorumPreset(r.byte()), r.count(maxRegions, 0)
+	r.bad = r.bad || s.Quorum.Preset > health.QuorumCount
+	s.Hold = health.Hold(r.text())
+	for range r.count(maxTerms, 3) {
+		term := health.TermState{Check: health.CheckID(r.text()), State: r.state()}
+		flags := r.byte()
+		term.Invert, term.Veto, term.Shadow = flags&1 != 0, flags&2 != 0, flags&4 != 0
+		s.Terms = append(s.Terms, term)
+	}
 }
 
 func (r *reader) status(at time.Time) (s health.Status) {
@@ -95,6 +131,7 @@ func (r *reader) status(at time.Time) (s health.Status) {
 	s.State, s.Measured = r.state(), r.state()
 	flags := r.byte()
 	s.Held, s.HeldBack, s.Grace = flags&statusHeld != 0, flags&statusHeldBack != 0, flags&statusGrace != 0
+	s.Damped, s.Shadow = flags&statusDamped != 0, flags&statusShadow != 0
 	s.Since, s.Recovered = r.time(at), r.time(at)
 	s.Assigned, s.Fresh = r.count(maxRegions*maxVantages, 0), r.count(maxRegions*maxVantages, 0)
 	regions := r.count(maxRegions, 3)
@@ -105,6 +142,9 @@ func (r *reader) status(at time.Time) (s health.Status) {
 				Vantage: health.NodeID(r.text()), State: r.state(), Reason: r.reason(), Fresh: r.byte() == 1, Stale: r.text()})
 		}
 		s.Regions = append(s.Regions, vote)
+	}
+	if flags&statusMore != 0 {
+		r.more(&s)
 	}
 	return s
 }

@@ -170,10 +170,10 @@ func seen(plan *zones.Plan, view *health.View, states map[string]health.State, l
 	for _, id := range view.Checks() {
 		statuses[id] = view.Status(id, health.Global)
 	}
-	for _, t := range plan.Targets {
-		s, ok := statuses[t.ID]
+	for _, t := range plan.Subjects {
+		s, ok := statuses[t.Check]
 		if !ok {
-			s.Check = t.ID
+			s.Check = t.Check
 		}
 		state, said := states[t.Endpoint]
 		if !said && lost[t.Region] {
@@ -182,7 +182,7 @@ func seen(plan *zones.Plan, view *health.View, states map[string]health.State, l
 		if said {
 			s = s.As(state)
 		}
-		statuses[t.ID] = s
+		statuses[t.Check] = s
 	}
 	regions := slices.Sorted(maps.Keys(lost))
 	all := make([]health.Status, 0, len(statuses))

@@ -31,6 +31,7 @@ func (n *Node) Compiled(p *zones.Plan, now time.Time) {
 		}
 	}
 	n.table.SetTargets(p.Targets, regionIDs(regions), now)
+	n.table.SetGroups(p.Groups, p.Needs)
 	if n.model.Adopt(p.Orders) {
 		n.out.Orders = n.model.Orders()
 	}
@@ -153,6 +154,29 @@ func (n *Node) noteRungs(before *zones.Snapshot) {
 	}
 }
 
+// holdText says why a status is held where it is not for want of fresh vantages, which the summary shows.
+var holdText = map[health.Hold]string{
+	health.HoldUnproven: ", for nothing was ever up under this definition of the check",
+	health.HoldFrozen:   ", for all automatic change is frozen",
+	health.HoldMass:     ", for most targets went down at once",
+}
+
+// noteMass makes events of a mass change that is held, or no longer.
+func (n *Node) noteMass(before *health.View) {
+	was, is := before.Mass(), n.table.View().Mass()
+	if was == is {
+		return
+	}
+	if was != nil {
+		n.event(health.EventMass, "targets", "mass change no longer held")
+	}
+	if is != nil {
+		n.event(health.EventMass, "targets", fmt.Sprintf("%d of %d targets went down within a minute, held up to %v where a pool would lose what it needs: %s",
+			is.Down, is.Of, is.Until.Sub(is.Since), is.Why))
+	}
+	n.viewChanged = true
+}
+
 // noteStatuses makes events of the statuses that changed and marks what they touch.
 func (n *Node) noteStatuses(before *health.View, changed []health.CheckID) {
 	for _, id := range changed {
@@ -161,10 +185,10 @@ func (n *Node) noteStatuses(before *health.View, changed []health.CheckID) {
 		fromDisk := s.Held && was.Since.IsZero()
 		if was.State != s.State && !fromDisk {
 			n.event(health.EventStatus, string(id), fmt.Sprintf("%v, was %v: %s", s.State, was.State, s.Summary()))
-		} else if was.Held != s.Held && s.State != health.Unknown {
+		} else if (was.Held != s.Held || holdText[was.Hold] != holdText[s.Hold]) && s.State != health.Unknown {
 			text := "no longer held: " + s.Summary()
 			if s.Held {
-				text = fmt.Sprintf("held as %v: %s", s.State, s.Summary())
+				text = fmt.Sprintf("held as %v%s: %s", s.State, holdText[s.Hold], s.Summary())
 			}
 			n.event(health.EventHeld, string(id), text)
 		}

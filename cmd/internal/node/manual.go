@@ -94,11 +94,11 @@ func (n *Node) measured() map[string]map[health.CheckID]health.State {
 		}
 	}
 	view := n.table.View()
-	for _, t := range n.plan.Targets {
+	for _, t := range n.plan.Subjects {
 		if all[t.Endpoint] == nil {
 			all[t.Endpoint] = make(map[health.CheckID]health.State)
 		}
-		all[t.Endpoint][t.ID] = view.Status(t.ID, health.Global).State
+		all[t.Endpoint][t.Check] = view.Status(t.Check, health.Global).State
 	}
 	return all
 }

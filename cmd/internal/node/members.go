@@ -221,6 +221,12 @@ func (n *Node) show() {
 	v := &View{
 		Node: n.cfg.Name, Region: n.cfg.Region, Started: n.started, Health: n.table.View(), Control: n.control,
 		Plan: n.plan, Dropped: maps.Clone(n.dropped), Clock: n.clock, Forgotten: n.digest.Dropped() + n.model.Dropped(), Loads: n.loads,
+		Dissents: n.opposition.dissents, Reaches: n.opposition.reaches,
+	}
+	if n.doubt.references {
+		v.Abstains = health.ReasonReferences
+	} else if n.doubt.alone {
+		v.Abstains = health.ReasonAlone
 	}
 	if n.snapshot != nil {
 		v.Snapshot = n.snapshot.Digest

@@ -88,6 +88,9 @@ type View struct {
 	Dropped   map[string]uint64 // messages refused, by reason
 	Forgotten uint64            // counts of round-trip times that there was no room for
 	Loads     []zones.Load      // what members with a capacity get, as the last two minutes' demand predicts
+	Abstains  health.Reason     // why this node's vantage gives no verdicts; ReasonNone: it does
+	Dissents  []health.Dissent  // of vantages that have said otherwise than all together for long
+	Reaches   []health.Reach    // what only one region has seen up for long
 }
 
 // A Peer is what a node knows of another one.
@@ -107,6 +110,8 @@ type Node struct {
 	now     time.Time
 
 	table       *health.Table
+	doubt       doubt
+	opposition  opposition
 	incarnation uint64
 	voice       voice
 	members     map[health.NodeID]*member
@@ -199,6 +204,8 @@ func (n *Node) Ready() Ready {
 	changed, wake := n.table.Advance(n.now)
 	n.statusWake = wake
 	n.noteStatuses(before, changed)
+	n.noteMass(before)
+	n.lookForDissent()
 	n.reportSamples()
 	n.learn()
 	n.spread()

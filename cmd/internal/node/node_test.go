@@ -248,11 +248,14 @@ func TestStrangeResults(t *testing.T) {
 // Statuses come back after a restart, held; and a node whose world does not compile does not forget them.
 func TestStatusesOnDisk(t *testing.T) {
 	eu, in, us := mesh(t)
+	in.observe(health.ReasonOK) // what was never up under a definition is not believed to be down
+	us.observe(health.ReasonOK)
+	run(3*time.Second, eu, in, us)
 	for range 3 {
 		in.observe(health.ReasonRefused)
 		us.observe(health.ReasonRefused)
 	}
-	run(6*time.Second, eu, in, us)
+	run(8*time.Second, eu, in, us)
 	if s := eu.status("us1"); s.State != health.Down {
 		t.Fatalf("it is %v, want down", s.State)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -29,6 +30,7 @@ type assigned struct {
 	target     *health.Target
 	definition uint32
 	detector   *health.Detector
+	reference  bool      // tells whether this vantage sees the world at all, and is no verdict
 	finished   time.Time // when a probe last ended, or the target was assigned
 }
 
@@ -40,20 +42,24 @@ func (n *Node) reassign() {
 		return
 	}
 	targets := n.table.Assigned(n.cfg.Name)
-	if n.voice.probes != nil && slices.Equal(targets, n.voice.probes.Targets) {
+	references := len(targets)
+	if n.plan != nil {
+		targets = append(targets, referencesOf(n.plan, n.cfg.Region)...)
+	}
+	if n.voice.probes != nil && slices.EqualFunc(targets, n.voice.probes.Targets, sameTarget) {
 		return
 	}
 	before := n.voice.assigned
 	n.voice.assigned = make(map[health.CheckID]*assigned, len(targets))
-	for _, t := range targets {
+	for i, t := range targets {
 		a := before[t.ID]
 		if definition := t.Digest(); a == nil || a.definition != definition {
-			a = &assigned{t, definition, health.NewDetector(t.Fall, t.Rise), n.now}
+			a = &assigned{t, definition, health.NewDetector(t.Fall, t.Rise, t.Rules.Damping), i >= references, n.now}
 		}
 		n.voice.assigned[t.ID] = a
 	}
 	for _, id := range slices.Sorted(maps.Keys(before)) {
-		if n.voice.assigned[id] != before[id] {
+		if n.voice.assigned[id] != before[id] && !before[id].reference {
 			n.say(before[id], health.Unknown, health.ReasonNone)
 		}
 	}
@@ -76,13 +82,31 @@ func (n *Node) Observe(r health.Result, now time.Time) {
 	if changed {
 		n.event(health.EventVerdict, string(r.Check), fmt.Sprintf("%v: %s", state, r.Detail))
 	}
-	n.say(a, state, a.detector.Reason())
+	if changed && a.reference {
+		n.reconsider() // before the next verdict is said
+	}
+	n.sayAsSeen(a)
+}
+
+// sayAsSeen publishes what the detector of a target says, or why this vantage says nothing.
+func (n *Node) sayAsSeen(a *assigned) {
+	switch why := n.doubt.reason(a.target); {
+	case a.reference:
+	case why != health.ReasonNone:
+		n.say(a, health.Unknown, why)
+	default:
+		n.say(a, a.detector.State(), a.detector.Reason())
+	}
+}
+
+func sameTarget(a, b *health.Target) bool {
+	return a == b || a.ID == b.ID && strings.HasPrefix(string(a.ID), referencePrefix) && a.Digest() == b.Digest()
 }
 
 // withdrawSilent takes back the verdicts whose probes have stopped ending.
 func (n *Node) withdrawSilent() {
 	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
-		if a := n.voice.assigned[id]; n.now.Sub(a.finished) > silentIntervals*a.target.Interval {
+		if a := n.voice.assigned[id]; !a.reference && n.now.Sub(a.finished) > silentIntervals*a.target.Interval {
 			n.say(a, health.Unknown, health.ReasonNone)
 		}
 	}
@@ -90,9 +114,10 @@ func (n *Node) withdrawSilent() {
 
 // say changes what this node publishes of one check, if it differs.
 func (n *Node) say(a *assigned, state health.State, reason health.Reason) {
-	record := health.Record{Check: a.target.ID.Key(), Definition: a.definition, State: state, Reason: reason}
-	if last, said := n.table.Record(n.cfg.Name, record.Check); said == (state != health.Unknown) &&
-		(!said || last.Definition == record.Definition && last.State == state && last.Reason == reason) {
+	record := health.Record{Check: a.target.ID.Key(), Definition: a.definition, State: state, Reason: reason,
+		Proven: state != health.Unknown && n.table.Proven(a.target.ID)}
+	if last, said := n.table.Record(n.cfg.Name, record.Check); said == (state != health.Unknown || reason.Abstains()) &&
+		(!said || last.Definition == record.Definition && last.State == state && last.Reason == reason && last.Proven == record.Proven) {
 		return
 	}
 	n.voice.sequence++
@@ -133,6 +158,7 @@ func (n *Node) beat() {
 		return
 	}
 	n.nextHeartbeat = n.now.Add(heartbeatEvery)
+	n.reconsider()
 	n.heartbeats++
 	h := &health.Heartbeat{Origin: n.cfg.Name, Incarnation: n.incarnation, Sequence: n.heartbeats, Ready: n.snapshot != nil, Answers: n.answers}
 	_, h.Verdicts, h.Digest = n.table.Vector(n.cfg.Name)

@@ -251,9 +251,11 @@ func faultOf(s *health.Status) string {
 		return fmt.Sprintf("%d vantages are fresh", fresh)
 	case !s.Held && 2*fresh <= s.Assigned:
 		return "half or fewer are not enough"
-	case s.Held && (s.Measured != health.Unknown || s.HeldBack):
+	case s.Held != (s.Hold != health.HoldNone):
+		return "held for no reason, or not held for one"
+	case (s.Hold == health.HoldSilent || s.Hold == health.HoldUnsteady) && s.Measured != health.Unknown || s.Held && s.HeldBack:
 		return "held, and yet measured"
-	case !s.Held && s.Measured != obviousQuorum(s.Regions):
+	case s.Hold != health.HoldSilent && s.Hold != health.HoldUnsteady && s.Measured != obviousQuorum(s.Regions):
 		return fmt.Sprintf("the votes say %v", obviousQuorum(s.Regions))
 	}
 	return ""

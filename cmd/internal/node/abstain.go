@@ -1,0 +1,166 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/meridian-gslb/meridian/geo"
+	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/zones"
+)
+
+// When a vantage distrusts itself.
+const (
+	aloneLeast = 3                // targets that it must see down and others up; fewer may be out of its reach alone
+	aloneFor   = 30 * time.Second // for which it is one with the others again until it is believed
+)
+
+// References are probed like any target, by every probe node of their region.
+const (
+	referencePrefix   = "reference/"
+	referenceInterval = 5 * time.Second
+	referenceFall     = 3
+	referenceRise     = 3
+)
+
+// A doubt is why this node's vantage gives no verdicts, or some.
+type doubt struct {
+	references bool
+	alone      bool
+	agreed     time.Time // since when it is not alone any more; zero: it is
+	families   [2]bool   // that it can't reach at all
+}
+
+// referencesOf returns what a probe node of a region probes to know whether it sees the world at all.
+func referencesOf(p *zones.Plan, region geo.RegionID) (targets []*health.Target) {
+	i := slices.IndexFunc(p.World.Regions, func(r zones.Region) bool { return r.ID == region })
+	if i < 0 {
+		return nil
+	}
+	for _, address := range p.World.Regions[i].References {
+		targets = append(targets, &health.Target{
+			ID: health.CheckID(fmt.Sprintf("%s%s/%v", referencePrefix, region, address)), Endpoint: address.String(), Region: region,
+			Kind: health.KindTCP, Address: address, Interval: referenceInterval, Fall: referenceFall, Rise: referenceRise,
+		})
+	}
+	return targets
+}
+
+// reason returns why this node gives no verdict on a target; ReasonNone: it does.
+func (d *doubt) reason(t *health.Target) health.Reason {
+	switch {
+	case d.references:
+		return health.ReasonReferences
+	case d.families[familyOf(t)]:
+		return health.ReasonNoFamily
+	case d.alone:
+		return health.ReasonAlone
+	}
+	return health.ReasonNone
+}
+
+func familyOf(t *health.Target) int {
+	if t.Address.Addr().Is4() {
+		return zones.IPv4
+	}
+	return zones.IPv6
+}
+
+// reconsider looks whether this vantage is to be believed, by what it sees itself and what the others say.
+//
+//	more than half of its reference targets are down                                 it says nothing
+//	every target of a family is down for want of a route                             it says nothing of that family
+//	more than half of its targets, 3 at least, are down that are up as seen from     it says nothing
+//	two other regions; until that has not been so for 30 s
+//
+// A vantage that is cut off from all others does not know what they see: it goes on, and is not heard.
+func (n *Node) reconsider() {
+	if !n.cfg.Roles.Has(health.RoleProbe) {
+		return
+	}
+	before := n.doubt
+	failing, references, contradicted, all := 0, 0, 0, 0
+	lost, seen := [2]int{}, [2]int{}
+	for _, a := range n.voice.assigned {
+		state := a.detector.State()
+		switch {
+		case a.reference:
+			references++
+			if state == health.Down {
+				failing++
+			}
+			continue
+		case state == health.Unknown:
+			continue
+		}
+		all++
+		family := familyOf(a.target)
+		seen[family]++
+		if state != health.Down {
+			continue
+		}
+		if a.detector.Reason() == health.ReasonNoRoute {
+			lost[family]++
+		}
+		if n.table.SeenElsewhere(a.target.ID, n.cfg.Region, n.now) {
+			contradicted++
+		}
+	}
+	n.doubt.references = 2*failing > references
+	for family := range lost {
+		n.doubt.families[family] = lost[family] > 0 && lost[family] == seen[family]
+	}
+	switch alone := contradicted >= aloneLeast && 2*contradicted > all; {
+	case alone:
+		n.doubt.alone, n.doubt.agreed = true, time.Time{}
+	case n.doubt.alone && n.doubt.agreed.IsZero():
+		n.doubt.agreed = n.now
+	case n.doubt.alone && n.now.Sub(n.doubt.agreed) >= aloneFor:
+		n.doubt.alone = false
+	}
+	if before.references && !n.doubt.references {
+		n.unsee()
+	}
+	n.tellDoubt(&before, failing, references, contradicted, all)
+}
+
+// unsee forgets what was seen down while the references failed: it says nothing of the targets.
+func (n *Node) unsee() {
+	for _, a := range n.voice.assigned {
+		if !a.reference && a.detector.State() == health.Down {
+			a.detector = health.NewDetector(a.target.Fall, a.target.Rise, a.target.Rules.Damping)
+		}
+	}
+}
+
+// tellDoubt makes events of what changed, and has every verdict said as it is to be now.
+func (n *Node) tellDoubt(before *doubt, failing, references, contradicted, all int) {
+	self := string(n.cfg.Name)
+	changed := false
+	tell := func(was, is bool, begins, ends string) {
+		if was == is {
+			return
+		}
+		changed = true
+		if is {
+			n.event(health.EventAbstain, self, "gives no verdicts: "+begins)
+		} else {
+			n.event(health.EventAbstain, self, "gives verdicts again: "+ends)
+		}
+	}
+	tell(before.references, n.doubt.references, fmt.Sprintf("%d of its %d reference targets fail", failing, references), "its reference targets answer")
+	tell(before.alone, n.doubt.alone, fmt.Sprintf("it sees %d of its %d targets down that two other regions see up", contradicted, all), "it sees what the others see")
+	for family, name := range zones.FamilyNames {
+		tell(before.families[family], n.doubt.families[family], fmt.Sprintf("it reaches no %s target for want of a route (of that family; of the other one it does)", name),
+			fmt.Sprintf("it reaches %s targets", name))
+	}
+	if !changed {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
+		n.sayAsSeen(n.voice.assigned[id])
+	}
+	n.viewChanged = true
+}
