@@ -229,6 +229,7 @@ const (
 	EventStatus    EventKind = "status"    // the quorum changed a check's status
 	EventHeld      EventKind = "held"      // a status is held for want of fresh vantages, or no longer
 	EventMass      EventKind = "mass"      // most targets went down at once on doubtful evidence and are held, or no longer
+	EventFreeze    EventKind = "freeze"    // somebody froze all automatic change, or thawed it
 	EventAbstain   EventKind = "abstain"   // this vantage distrusts itself and gives no verdicts, or gives them again
 	EventDissent   EventKind = "dissent"   // a vantage says otherwise than all together for long, or no longer
 	EventReach     EventKind = "reach"     // an endpoint is up only as seen from one region, or no longer

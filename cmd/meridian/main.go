@@ -24,6 +24,8 @@ type commands struct {
 	Control   controlCommand   `cmd:"" help:"Show and switch routing controls."`
 	Endpoint  endpointCommand  `cmd:"" help:"Show endpoints, and set by hand what they count as."`
 	Pool      poolCommand      `cmd:"" help:"Resume members of pools with failback by hand."`
+	Freeze    freezeCommand    `cmd:"" help:"Stop all automatic change of what is answered, or let it go on."`
+	Release   releaseCommand   `cmd:"" help:"End the hold of a mass change: what went down is obeyed."`
 	Challenge challengeCommand `cmd:"" help:"Show, set and clear ACME challenges."`
 	CA        caCommand        `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
 	Key       keyCommand       `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`

@@ -62,6 +62,10 @@ func (s *State) Apply(index uint64, cmd Command) (*State, Result) {
 		res, audit = next.latch(cmd, res, &entry)
 	case cmd.Kind == KindResume:
 		res = next.resume(cmd, res, &entry)
+	case cmd.Kind == KindFreeze:
+		res = next.setFreeze(cmd, res)
+	case cmd.Kind == KindRelease:
+		res = next.release(res)
 	default:
 		res, audit = next.define(cmd, res, &entry)
 	}
@@ -91,6 +95,8 @@ func (s *State) entry(cmd Command) Entry {
 		e.Overlays = s.overlayChanges(cmd.Overlays)
 	case KindResume:
 		e.Pool, e.Endpoint = cmd.Resume.Pool, cmd.Resume.Endpoint
+	case KindFreeze:
+		e.Order = map[bool]string{true: "on", false: "off"}[*cmd.Freeze]
 	}
 	return e
 }

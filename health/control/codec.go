@@ -27,12 +27,14 @@ type stateWire struct {
 	Dynamic     []Challenge  `json:"dynamic,omitempty"`
 	Overlays    []Overlay    `json:"overlays,omitempty"`
 	Latches     []Latch      `json:"latches,omitempty"`
+	Freeze      *Freeze      `json:"freeze,omitempty"`
+	Released    time.Time    `json:"released,omitzero"`
 }
 
 // Encode returns the state as bytes; equal states give equal bytes. They hold no secret: the private keys of zones are sealed.
 func (s *State) Encode() []byte {
 	data, err := marshal(stateWire{stateVersion, s.Epoch, s.Index, s.Time, s.generation, s.definitions, s.controls, s.zoneKeys, s.history, s.keys, s.dynamic,
-		s.overlays, s.latches})
+		s.overlays, s.latches, s.freeze, s.released})
 	if err != nil {
 		panic(fmt.Sprintf("control: state does not encode: %v", err)) // Apply and Decode let nothing in that does not
 	}
@@ -86,6 +88,10 @@ func Decode(data []byte) (*State, error) {
 	for i := range w.Latches {
 		times = append(times, &w.Latches[i].Since)
 	}
+	times = append(times, &w.Released)
+	if w.Freeze != nil {
+		times = append(times, &w.Freeze.Since)
+	}
 	for _, t := range times {
 		if *t = t.UTC(); !sane(*t) {
 			return bad("time %v", *t)
@@ -103,8 +109,11 @@ func Decode(data []byte) (*State, error) {
 	if err := checkLatches(w.Latches); err != nil {
 		return bad("%w", err)
 	}
+	if err := w.Freeze.checkDecoded(); err != nil {
+		return bad("%w", err)
+	}
 	s := &State{Epoch: w.Epoch, Index: w.Index, Time: w.Time, generation: w.Generation, zoneKeys: w.ZoneKeys, history: w.History, keys: w.Keys, dynamic: w.Dynamic,
-		overlays: w.Overlays, latches: w.Latches}
+		overlays: w.Overlays, latches: w.Latches, freeze: w.Freeze, released: w.Released}
 	panels := make(map[ControlID]PanelID)
 	if w.Definitions != nil {
 		if err := w.Definitions.Check(); err != nil {

@@ -33,10 +33,10 @@ const (
 	KindSet    Kind = "set"    // switches controls of one panel, all or none
 	KindDefine Kind = "define" // replaces the definitions
 	KindKeys   Kind = "keys"   // sets the DNSSEC keys of one zone
-	// More kinds stand beside what they change: KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume.
+	// More kinds stand beside what they change: KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume, KindFreeze, KindRelease.
 )
 
-var kinds = [...]Kind{KindSet, KindDefine, KindKeys, KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume}
+var kinds = [...]Kind{KindSet, KindDefine, KindKeys, KindChallenge, KindOverlay, KindExpire, KindLatch, KindResume, KindFreeze, KindRelease}
 
 // VotersOnly reports whether commands of the kind are the voters' own: no other node may have one replicated.
 func (k Kind) VotersOnly() bool { return k == KindDefine || k == KindExpire || k == KindLatch }
@@ -73,6 +73,7 @@ type Command struct {
 	Overlays []OverlaySet `json:"overlays,omitempty"`
 	Latch    []Member     `json:"latch,omitempty"`
 	Resume   *Member      `json:"resume,omitempty"` // without an endpoint: all of the pool
+	Freeze   *bool        `json:"freeze,omitempty"` // on or off
 }
 
 // A Switch is one control's part of a set.
@@ -173,6 +174,7 @@ func (c Command) Check() error {
 		{[]Kind{KindOverlay}, "overlays", len(c.Overlays) > 0},
 		{[]Kind{KindLatch}, "members to latch", len(c.Latch) > 0},
 		{[]Kind{KindResume}, "a pool to resume", c.Resume != nil},
+		{[]Kind{KindFreeze}, "a freeze", c.Freeze != nil},
 	} {
 		if part.there && !slices.Contains(part.of, c.Kind) {
 			return bad("%s carries %s", c.Kind, part.what)
@@ -200,6 +202,8 @@ func (c Command) Check() error {
 		err = c.checkMembers()
 	case KindResume:
 		err = c.checkResume()
+	case KindFreeze:
+		err = c.checkFreeze()
 	}
 	if err != nil {
 		return bad("%w", err)

@@ -391,7 +391,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"passed on by a node", `{"version":1,"kind":"set","actor":"a","via":"use1","switches":[{"control":"a"}]}`, ``},
 		{"line break in the node's name", `{"version":1,"kind":"set","actor":"a","via":"x\ny","switches":[{"control":"a"}]}`, `bad command: via: control character '\n'`},
 		{"a node's name that is too long", `{"version":1,"kind":"set","actor":"a","via":"` + strings.Repeat("v", maxName+1) + `","switches":[{"control":"a"}]}`, `bad command: via: 101 bytes, at most 100`},
-		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define, keys, challenge, overlay, expire, latch, resume)`},
+		{"unknown kind", `{"version":1,"kind":"gate","actor":"a"}`, `bad command: unknown kind "gate" (have set, define, keys, challenge, overlay, expire, latch, resume, freeze, release)`},
 	} {
 		got := ""
 		if _, err := DecodeCommand([]byte(tt.data)); err != nil {

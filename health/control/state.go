@@ -33,6 +33,8 @@ type State struct {
 	dynamic     []Challenge // ordered by name and value
 	overlays    []Overlay   // sorted by endpoint
 	latches     []Latch     // sorted by pool and endpoint
+	freeze      *Freeze     // nil: nothing is frozen
+	released    time.Time   // when a mass change was
 }
 
 // A Control is the state of one routing control. Copies are independent.
@@ -58,7 +60,7 @@ type Entry struct {
 	Pool      string          `json:"pool,omitempty"`     // that was to be resumed
 	Endpoint  string          `json:"endpoint,omitempty"` // of that pool; empty: all
 	Zone      string          `json:"zone,omitempty"`     // whose keys
-	Order     string          `json:"order,omitempty"`    // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"
+	Order     string          `json:"order,omitempty"`    // of a person about keys, "roll-zsk"; of challenges, "set NAME, clear NAME"; of a freeze, "on"
 	Actor     string          `json:"actor"`              // as the command claims
 	Via       health.NodeID   `json:"via,omitempty"`      // the node that took the command in
 	Reason    string          `json:"reason"`

@@ -50,6 +50,8 @@ const (
 	kindSnapshot = "snapshot"
 	kindWorld    = "world"
 	kindPlaces   = "places"
+	kindFreeze   = "freeze"
+	kindMass     = "mass"
 )
 
 // How long nodes may differ: what is on its way is no news, and what stays is an alarm.
@@ -61,7 +63,7 @@ const (
 // find returns what is wrong in a scene, worst first.
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
-//	           nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
+//	           all automatic change frozen · a mass change held · nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
 //	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
 //	           nodes differ for some seconds · an endpoint set by hand past its expiry, or forced up and not measured up ·
 //	           no room for latches
@@ -72,6 +74,7 @@ func find(c scene, differing map[disagreement]time.Time) []finding {
 	f.checks(c)
 	f.controls(c)
 	f.manual(c)
+	f.restraints(c)
 	f.nodes(c, differing)
 	slices.SortStableFunc(f, func(a, b finding) int {
 		return cmp.Or(-cmp.Compare(a.Level, b.Level), cmp.Compare(a.weight, b.weight), cmp.Compare(a.Subject, b.Subject))

@@ -69,6 +69,17 @@ var routes = []route{
 		{"actor", "who; required"},
 		{"key", "idempotency key; default a new one"}},
 		"POST /v1/pools/resume\n" + `{"pool": "admin", "endpoint": "use1", "reason": "well again", "actor": "mia"}`, (*Server).postResume},
+	{"POST", "/v1/freeze", "Stops all automatic change of statuses, or lets it go on. Controls and what is set by hand are obeyed all the same.", []param{
+		{"frozen", "`true` or `false`; required"},
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"key", "idempotency key; default a new one"}},
+		"POST /v1/freeze\n" + `{"frozen": true, "reason": "the probes' new version is wrong", "actor": "mia"}`, (*Server).postFreeze},
+	{"POST", "/v1/release", "Ends the hold of a mass change: what went down until now is obeyed.", []param{
+		{"reason", "why; required"},
+		{"actor", "who; required"},
+		{"key", "idempotency key; default a new one"}},
+		"POST /v1/release\n" + `{"reason": "the outage is real", "actor": "mia"}`, (*Server).postRelease},
 	{"GET", "/v1/challenges", "The ACME challenges that nameservers answer.", nil,
 		"GET /v1/challenges", (*Server).getChallenges},
 	{"POST", "/v1/challenges", "Sets or clears a value of an ACME challenge, and answers when every nameserver that can be reached has it. It can be sent again.", []param{

@@ -74,11 +74,28 @@ func (n *Node) Controls(s *control.State, now time.Time) {
 			n.event(health.EventKeys, k.Zone, fmt.Sprintf("%s (by %s)", k.Reason, k.Actor))
 		}
 	}
+	n.noteRestraints(s)
 	n.noteOverlays(s)
 	n.noteLatches(s)
 	n.noteChallenges(s)
 	n.control, n.unsaved = s, true
 	n.stale, n.urgent, n.viewChanged = true, true, true
+}
+
+// noteRestraints follows a freeze and a release, and makes events of them.
+func (n *Node) noteRestraints(s *control.State) {
+	freeze, on := s.Frozen()
+	before, was := n.control.Frozen()
+	switch {
+	case on && !was:
+		n.event(health.EventFreeze, "statuses", fmt.Sprintf("all automatic change is frozen by %s: %s", freeze.Actor, freeze.Reason))
+	case was && !on:
+		n.event(health.EventFreeze, "statuses", fmt.Sprintf("no longer frozen as by %s since %s", before.Actor, before.Since.Format(time.RFC3339)))
+	}
+	n.table.Freeze(on)
+	if at := s.Released(); at.After(n.control.Released()) {
+		n.table.Release(n.now) // by this node's clock, as all in its table
+	}
 }
 
 // noteChallenges makes events of the names whose challenges a new state has others of.

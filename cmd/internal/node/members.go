@@ -181,6 +181,8 @@ func (n *Node) load(r Record) error {
 			return err
 		}
 		n.control = state
+		_, frozen := state.Frozen()
+		n.table.Freeze(frozen)
 	case RecordStatuses:
 		var saved []health.SavedStatus
 		if err := json.Unmarshal(r.Data, &saved); err != nil {

@@ -32,6 +32,8 @@ import (
 //	at 2m endpoint NAME … STATE for DURATION because TEXT      by hand: force_up, force_down, drain; without "for" until auto
 //	at 2m demand CLIENT 950        requests per second from clients like this one, and so on
 //	at 2m resume POOL because TEXT   its members that were failed away from; "resume POOL ENDPOINT" one of them
+//	at 2m freeze on because TEXT   all automatic change; "freeze off" ends it
+//	at 2m release because TEXT     what is held of a mass change
 //	at 2m ask NODE NAME TYPE from CLIENT -> ENDPOINT ADDRESS
 //	at 2m explain NODE NAME TYPE from CLIENT          at the end "at 1m": a replay of that time
 //	at 2m status NODE
@@ -104,7 +106,7 @@ func (r *script) line(words []string) error {
 	r.sim.RunUntil(at)
 	verbs := map[string]func([]string) error{
 		"cut": r.cut, "degrade": r.degrade, "heal": r.heal, "fail": r.fail, "lie": r.lie, "crash": r.crash, "restart": r.restart,
-		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "demand": r.demand, "loads": r.loads, "resume": r.resume, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
+		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "demand": r.demand, "loads": r.loads, "resume": r.resume, "freeze": r.freeze, "release": r.release, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
 		"agree": r.agree,
 	}
 	verb := verbs[words[2]]

@@ -66,6 +66,26 @@ func (r *script) resume(words []string) error {
 	return nil
 }
 
+// freeze stops all automatic change, or lets it go on: on|off because TEXT.
+func (r *script) freeze(words []string) error {
+	words, reason, err := because(words)
+	if err != nil || len(words) != 1 {
+		return fmt.Errorf("want on or off because TEXT")
+	}
+	on := words[0] == "on"
+	r.order(control.Command{Kind: control.KindFreeze, Reason: reason, Freeze: &on})
+	return nil
+}
+
+// release ends the hold of a mass change: because TEXT.
+func (r *script) release(words []string) error {
+	_, reason, err := because(words)
+	if err == nil {
+		r.order(control.Command{Kind: control.KindRelease, Reason: reason})
+	}
+	return err
+}
+
 // because splits words into an order and its reason.
 func because(words []string) (order []string, reason string, err error) {
 	i := slices.Index(words, "because")
