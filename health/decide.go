@@ -216,13 +216,13 @@ func (v *vector) outdated(r Record, interval time.Duration, now time.Time) bool 
 	return !v.back.IsZero() && r.Sequence <= v.old && now.Sub(v.back) < freshIntervals*interval
 }
 
-// SeenElsewhere reports whether at least two regions other than one see a check up, by the word of vantages that are heard steadily.
-func (t *Table) SeenElsewhere(id CheckID, region geo.RegionID, now time.Time) bool {
+// SeenElsewhere reports whether at least two regions other than one see a check in a state, by the word of vantages that are heard steadily.
+func (t *Table) SeenElsewhere(id CheckID, state State, region geo.RegionID, now time.Time) bool {
 	e := t.checks[id]
 	if e == nil {
 		return false
 	}
-	up, key := 0, id.Key()
+	agreeing, key := 0, id.Key()
 	for rest := e.assigned; len(rest) > 0; {
 		n := 1
 		for n < len(rest) && rest[n].Region == rest[0].Region {
@@ -238,10 +238,10 @@ func (t *Table) SeenElsewhere(id CheckID, region geo.RegionID, now time.Time) bo
 				heard.add(r.State)
 			}
 		}
-		if heard.state((heard.voting+1)/2) == Up {
-			up++
+		if heard.state((heard.voting+1)/2) == state {
+			agreeing++
 		}
 		rest = rest[n:]
 	}
-	return up >= 2
+	return agreeing >= 2
 }

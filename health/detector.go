@@ -16,7 +16,7 @@ const (
 const (
 	penaltyDown    = 1000.0 // a down ...
 	penaltyLoss    = 2000.0 // ... by loss: such an endpoint will come and go
-	penaltyFailure = 200.0  // a failure while damped: what still loses one probe in ten is not well
+	penaltyFailure = 200.0  // a failure after a success, while damped: what still loses one probe in ten is not well
 	dampAt         = 2000.0
 	undampAt       = 750.0
 	halfLife       = 5 * time.Minute
@@ -79,7 +79,7 @@ func (d *Detector) Reason() Reason {
 // for a target that was never seen to answer may be one packet away from it.
 //
 // Beside the verdict runs a penalty for coming and going: 1000 for each step down, 2000 for one by loss, half of it gone after
-// 5 minutes. From 2000 on the endpoint is damped until less than 750 are left; while it is, every failure adds 200.
+// 5 minutes. From 2000 on the endpoint is damped until less than 750 are left; while it is, every failure after a success adds 200.
 func (d *Detector) Observe(r Reason, now time.Time) (state State, changed bool) {
 	before := d.state
 	d.forgive(now)
@@ -114,10 +114,10 @@ func (d *Detector) succeed() {
 }
 
 func (d *Detector) fail(now time.Time) {
-	d.successes = 0
-	if d.damped {
+	if d.damped && d.successes > 0 {
 		d.penalize(penaltyFailure)
 	}
+	d.successes = 0
 	if d.state == Down {
 		return
 	}

@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -71,6 +72,7 @@ func (t *Table) Release(at time.Time) {
 func (t *Table) endMass() {
 	t.quiet = t.mass.Since.Add(massFor + massWindow)
 	t.mass = nil
+	clear(t.flips)
 	t.dirtyAll()
 }
 
@@ -80,12 +82,33 @@ func (t *Table) dirtyAll() {
 	}
 }
 
-// massChange looks whether what went down lately is too much to be believed, and gives back what did if so.
+// massChange looks whether what went down lately is too much to be believed, and gives back what did if so, and what goes on to.
 func (t *Table) massChange(now time.Time) (restored []CheckID) {
 	for id, f := range t.flips {
-		if e := t.checks[id]; e == nil || e.status.State != Down || now.Sub(f.at) > massWindow {
+		e := t.checks[id]
+		if e == nil || e.status.State != Down || now.Sub(f.at) > massWindow && (t.mass == nil || t.mass.Since.Sub(f.at) > massWindow) {
 			delete(t.flips, id)
 		}
+	}
+	if t.mass == nil {
+		t.mass = t.suspect(now)
+	}
+	if t.mass == nil {
+		return nil
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.flips)) {
+		if t.massHolds(id) {
+			t.restore(id, now)
+			restored = append(restored, id)
+		}
+	}
+	return restored
+}
+
+// suspect returns the mass change that has just happened, if its evidence is doubtful.
+func (t *Table) suspect(now time.Time) *Mass {
+	if len(t.flips) < massTargets*massShare || t.frozen || now.Before(t.quiet) {
+		return nil
 	}
 	known, regions := 0, make(map[geo.RegionID]bool)
 	for _, e := range t.checks {
@@ -94,27 +117,23 @@ func (t *Table) massChange(now time.Time) (restored []CheckID) {
 			regions[e.target.Region] = true
 		}
 	}
-	if t.mass != nil || t.frozen || now.Before(t.quiet) || known < massTargets || len(regions) < massRegions || float64(len(t.flips)) <= massShare*float64(known) {
+	if known < massTargets || len(regions) < massRegions || float64(len(t.flips)) <= massShare*float64(known) {
 		return nil
 	}
 	why := t.doubts(now)
 	if why == "" {
 		return nil
 	}
-	t.mass = &Mass{now, now.Add(massFor), len(t.flips), known, why}
-	for id, f := range t.flips {
-		if !t.massHolds(id) {
-			continue
-		}
-		e := t.checks[id]
-		e.status.State, e.status.Since, e.status.Recovered = f.was.State, f.was.Since, f.was.Recovered
-		e.status.Hold, e.status.Held, e.recovering = HoldMass, true, false
-		t.pending[id] = now.Add(lookAgain)
-		restored = append(restored, id)
-	}
-	clear(t.flips)
-	slices.Sort(restored)
-	return restored
+	return &Mass{now, now.Add(massFor), len(t.flips), known, why}
+}
+
+// restore gives a check back what it was before it went down.
+func (t *Table) restore(id CheckID, now time.Time) {
+	e, was := t.checks[id], t.flips[id].was
+	e.status.State, e.status.Since, e.status.Recovered = was.State, was.Since, was.Recovered
+	e.status.Hold, e.status.Held, e.recovering = HoldMass, true, false
+	t.pending[id] = now.Add(lookAgain)
+	delete(t.flips, id)
 }
 
 // massHolds reports whether a mass change is on and some pool would have fewer members up, freshly seen, than it needs without this check.

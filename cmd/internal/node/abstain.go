@@ -73,7 +73,8 @@ func familyOf(t *health.Target) int {
 //	more than half of its reference targets are down                                 it says nothing
 //	every target of a family is down for want of a route                             it says nothing of that family
 //	more than half of its targets, 3 at least, are down that are up as seen from     it says nothing
-//	two other regions; until that has not been so for 30 s
+//	two other regions; until for 30 s it has seen most up, or two other
+//	regions have seen down most of what it sees down
 //
 // A vantage that is cut off from all others does not know what they see: it goes on, and is not heard.
 func (n *Node) reconsider() {
@@ -81,18 +82,24 @@ func (n *Node) reconsider() {
 		return
 	}
 	before := n.doubt
-	failing, references, contradicted, all := 0, 0, 0, 0
+	failing, references := 0, 0
+	for _, a := range n.voice.assigned {
+		if a.reference {
+			references++
+			if a.detector.State() == health.Down {
+				failing++
+			}
+		}
+	}
+	n.doubt.references = 2*failing > references
+	if before.references && !n.doubt.references {
+		n.unsee()
+	}
+	all, down, contradicted, confirmed := 0, 0, 0, 0
 	lost, seen := [2]int{}, [2]int{}
 	for _, a := range n.voice.assigned {
 		state := a.detector.State()
-		switch {
-		case a.reference:
-			references++
-			if state == health.Down {
-				failing++
-			}
-			continue
-		case state == health.Unknown:
+		if a.reference || state == health.Unknown {
 			continue
 		}
 		all++
@@ -104,24 +111,27 @@ func (n *Node) reconsider() {
 		if a.detector.Reason() == health.ReasonNoRoute {
 			lost[family]++
 		}
-		if n.table.SeenElsewhere(a.target.ID, n.cfg.Region, n.now) {
+		down++
+		if n.table.SeenElsewhere(a.target.ID, health.Up, n.cfg.Region, n.now) {
 			contradicted++
+		} else if n.doubt.alone && n.table.SeenElsewhere(a.target.ID, health.Down, n.cfg.Region, n.now) {
+			confirmed++
 		}
 	}
-	n.doubt.references = 2*failing > references
 	for family := range lost {
 		n.doubt.families[family] = lost[family] > 0 && lost[family] == seen[family]
 	}
 	switch alone := contradicted >= aloneLeast && 2*contradicted > all; {
+	case n.doubt.references:
+		n.doubt.alone = false
 	case alone:
 		n.doubt.alone, n.doubt.agreed = true, time.Time{}
+	case n.doubt.alone && 2*down > all && 2*confirmed <= down:
+		n.doubt.agreed = time.Time{} // that nobody is left to contradict it proves nothing
 	case n.doubt.alone && n.doubt.agreed.IsZero():
 		n.doubt.agreed = n.now
 	case n.doubt.alone && n.now.Sub(n.doubt.agreed) >= aloneFor:
 		n.doubt.alone = false
-	}
-	if before.references && !n.doubt.references {
-		n.unsee()
 	}
 	n.tellDoubt(&before, failing, references, contradicted, all)
 }
@@ -151,7 +161,7 @@ func (n *Node) tellDoubt(before *doubt, failing, references, contradicted, all i
 		}
 	}
 	tell(before.references, n.doubt.references, fmt.Sprintf("%d of its %d reference targets fail", failing, references), "its reference targets answer")
-	tell(before.alone, n.doubt.alone, fmt.Sprintf("it sees %d of its %d targets down that two other regions see up", contradicted, all), "it sees what the others see")
+	tell(before.alone && !n.doubt.references, n.doubt.alone, fmt.Sprintf("it sees %d of its %d targets down that two other regions see up", contradicted, all), "it sees what the others see")
 	for family, name := range zones.FamilyNames {
 		tell(before.families[family], n.doubt.families[family], fmt.Sprintf("it reaches no %s target for want of a route (of that family; of the other one it does)", name),
 			fmt.Sprintf("it reaches %s targets", name))

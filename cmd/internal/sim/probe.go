@@ -32,6 +32,7 @@ const (
 	SaysDown Lie = "down"
 	SaysUp   Lie = "up"
 	Frozen   Lie = "frozen" // its probes do not end
+	Deaf     Lie = "deaf"   // its probes reach nothing, its messages do
 )
 
 // A vantage is what probes on a host.
@@ -124,8 +125,10 @@ func (s *Sim) outcome(h *host, t *health.Target) (takes time.Duration, reason he
 		return trip, health.ReasonRefused, "connect: refused"
 	case SaysUp:
 		return trip, health.ReasonOK, "200"
+	case Deaf:
+		return connect, health.ReasonTimeout, fmt.Sprintf("connect: no answer in %v", connect)
 	}
-	if s.paths[path{h.region, t.Region}] || s.paths[path{t.Region, h.region}] {
+	if s.blinded[path{h.region, t.Region}] || s.paths[path{h.region, t.Region}] || s.paths[path{t.Region, h.region}] {
 		return connect, health.ReasonTimeout, fmt.Sprintf("connect: no answer in %v", connect)
 	}
 	switch s.ends[t.Endpoint] {

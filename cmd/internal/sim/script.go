@@ -24,7 +24,9 @@ import (
 //	at 2m degrade A | B loss 0.2   also delay, jitter, duplicate, hold, corrupt
 //	at 2m heal                     all links; "heal ENDPOINT" that endpoint
 //	at 2m fail ENDPOINT refused    blackhole, hang, 500, drain, lossy
-//	at 2m lie NODE down            up, frozen; "lie NODE honest" ends it
+//	at 2m lie NODE down            up, frozen, deaf; "lie NODE honest" ends it
+//	at 2m blind REGION | REGION    the probes of one region at the endpoints of another time out, messages pass; "see" ends all of that
+//	at 2m clock NODE 24h           its machine starts anew, with a clock that is off by that
 //	at 2m crash NODE               "crash NODE without disk" loses it
 //	at 2m restart NODE
 //	at 2m reload NODE WORLD        the node takes another configuration
@@ -105,7 +107,7 @@ func (r *script) line(words []string) error {
 	}
 	r.sim.RunUntil(at)
 	verbs := map[string]func([]string) error{
-		"cut": r.cut, "degrade": r.degrade, "heal": r.heal, "fail": r.fail, "lie": r.lie, "crash": r.crash, "restart": r.restart,
+		"cut": r.cut, "degrade": r.degrade, "heal": r.heal, "fail": r.fail, "lie": r.lie, "blind": r.blind, "see": r.see, "clock": r.clock, "crash": r.crash, "restart": r.restart,
 		"reload": r.reload, "control": r.control, "endpoint": r.endpoint, "demand": r.demand, "loads": r.loads, "resume": r.resume, "freeze": r.freeze, "release": r.release, "ask": r.ask, "explain": r.explain, "status": r.status, "events": r.events,
 		"agree": r.agree,
 	}
@@ -254,6 +256,42 @@ func (r *script) lie(words []string) error {
 		}
 	}
 	return nil
+}
+
+// blind cuts the probes of regions at endpoints of others: A … | B ….
+func (r *script) blind(words []string) error {
+	a, b, rest, oneWay, err := r.sides(words)
+	if err != nil || len(rest) > 0 || oneWay {
+		return fmt.Errorf("want REGION … | REGION …: %w", err)
+	}
+	for _, from := range a {
+		for _, to := range b {
+			r.sim.blinded[path{from.region, to.region}] = true
+		}
+	}
+	return nil
+}
+
+func (r *script) see([]string) error {
+	clear(r.sim.blinded)
+	return nil
+}
+
+func (r *script) clock(words []string) error {
+	if len(words) != 2 {
+		return fmt.Errorf("want NODE and a duration")
+	}
+	hosts, err := r.hosts(words[:1])
+	if err != nil {
+		return err
+	}
+	off, err := time.ParseDuration(words[1])
+	for _, h := range hosts {
+		h.crash(false)
+		h.skew = off
+		h.start()
+	}
+	return err
 }
 
 func (r *script) demand(words []string) error {

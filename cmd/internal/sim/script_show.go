@@ -123,6 +123,9 @@ func (r *script) status(words []string) error {
 			if s.HeldBack {
 				state += ", held back"
 			}
+			if s.Damped {
+				state += ", damped"
+			}
 			r.show("%-16s %-18s %s", id, state, s.Summary())
 		}
 		if h.control != nil {

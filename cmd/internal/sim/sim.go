@@ -37,21 +37,22 @@ type Setting struct {
 
 // A Sim is one simulation. The zero value is not usable; one goroutine owns it.
 type Sim struct {
-	now    time.Duration // since epoch
-	queue  queue
-	rnd    *rand.Rand
-	aside  *rand.Rand    // for what was added later
-	most   time.Duration // that a clock is off
-	plan   *zones.Plan
-	hosts  []*host
-	links  [][]Faults        // by index of sender and receiver
-	far    [][]time.Duration // likewise
-	paths  map[path]bool
-	ends   map[string]End
-	wants  []want
-	voters voters
-	check  *checker
-	past   bool // hosts keep theirs
+	now     time.Duration // since epoch
+	queue   queue
+	rnd     *rand.Rand
+	aside   *rand.Rand    // for what was added later
+	most    time.Duration // that a clock is off
+	plan    *zones.Plan
+	hosts   []*host
+	links   [][]Faults        // by index of sender and receiver
+	far     [][]time.Duration // likewise
+	paths   map[path]bool
+	blinded map[path]bool // for probes only
+	ends    map[string]End
+	wants   []want
+	voters  voters
+	check   *checker
+	past    bool // hosts keep theirs
 
 	Events int // how many have happened
 	log    []line
@@ -69,7 +70,7 @@ type line struct {
 func New(set Setting) *Sim {
 	s := &Sim{
 		rnd: rand.New(rand.NewPCG(set.Seed, 0)), aside: rand.New(rand.NewPCG(set.Seed, 1)), plan: set.Plan, most: set.Skew,
-		paths: make(map[path]bool), ends: make(map[string]End), past: set.Past,
+		paths: make(map[path]bool), blinded: make(map[path]bool), ends: make(map[string]End), past: set.Past,
 	}
 	s.check = newChecker(s, set.Seed)
 	for _, r := range set.Plan.World.Regions {
