@@ -107,12 +107,13 @@ type Target struct {
 	Kind     string         `json:"kind"`
 	Address  netip.AddrPort `json:"address"`
 
-	Host         string        `json:"host,omitempty"`        // http, https: the Host header; default the address
-	ServerName   string        `json:"server_name,omitempty"` // https: SNI and the name to verify; default Host
-	SkipVerify   bool          `json:"skip_verify,omitempty"` // https: any certificate will do
+	Host         string        `json:"host,omitempty"`        // http, https, grpc: the Host header; default the address
+	ServerName   string        `json:"server_name,omitempty"` // TLS: SNI and the name to verify; default Host
+	SkipVerify   bool          `json:"skip_verify,omitempty"` // TLS: any certificate will do
 	Path         string        `json:"path,omitempty"`        // http, https: request target
 	ExpectStatus []StatusRange `json:"expect_status,omitempty"`
 	ExpectBody   string        `json:"expect_body,omitempty"` // a substring of the first 5120 bytes; empty: any
+	Options
 
 	Interval time.Duration `json:"interval"`  // between probes that succeed; 1 s to 300 s
 	Fall     int           `json:"fall"`      // consecutive failures until a vantage says down
@@ -128,6 +129,7 @@ func (t *Target) Digest() uint32 {
 	h := fnv.New32a()
 	fmt.Fprintf(h, "%q %q %v %q %q %v %q %v %q %v %d %d %t", t.ID, t.Kind, t.Address, t.Host, t.ServerName, t.SkipVerify,
 		t.Path, t.ExpectStatus, t.ExpectBody, t.Interval, t.Fall, t.Rise, t.Rules.Damping)
+	h.Write(t.Options.appendTo(nil))
 	return h.Sum32()
 }
 
@@ -152,16 +154,16 @@ func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Reason uint8
 
 const (
-	ReasonNone    Reason = iota
-	ReasonOK             // answered as expected
-	ReasonDrain          // answered 503 with the drain header
-	ReasonTimeout        // silence: no connection or no first byte in time
-	ReasonRefused        // connection refused
-	ReasonReset          // connection broken after it stood
-	ReasonNoRoute        // this vantage can't reach the network at all
-	ReasonTLS            // handshake or certificate
-	ReasonStatus         // HTTP status outside the expected ranges
-	ReasonBody           // expected text missing
+	ReasonNone    Reason = iota // no evidence: this vantage can't or may not probe
+	ReasonOK                    // answered as expected
+	ReasonDrain                 // answered 503 with the drain header
+	ReasonTimeout               // silence: no connection or no first byte in time
+	ReasonRefused               // connection refused
+	ReasonReset                 // connection broken after it stood
+	ReasonNoRoute               // this vantage can't reach the network at all
+	ReasonTLS                   // handshake or certificate
+	ReasonStatus                // an answer that says it is ill: HTTP status, header, gRPC health, rcode, exit code
+	ReasonBody                  // expected text or record missing
 	ReasonOther
 	ReasonDamped     // answers as expected, after it came and went too often
 	ReasonReferences // no verdict: the vantage's reference targets fail
@@ -205,6 +207,8 @@ type Result struct {
 	TLS        time.Duration
 	FirstByte  time.Duration
 	Total      time.Duration
+
+	CertificateEnds time.Time // when the first certificate of the chain that was shown expires; zero: none was seen
 }
 
 // An Assignment is what one vantage probes. It is immutable.
