@@ -12,7 +12,9 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -32,73 +34,123 @@ const (
 // defaultStatus is what counts as success where a target does not say.
 var defaultStatus = []health.StatusRange{{Low: 200, High: 399}}
 
-// probeHTTP sends one GET on a connection of its own and judges the answer. Only the head counts, and only it is read,
-// unless the target expects a text; then the probe ends as soon as that is seen.
+// probeHTTP sends one request, on a connection of its own unless the target keeps one, and judges the answer. Only the head counts, and only
+// it is read, unless the target expects a text; then the probe ends as soon as that is seen.
 //
 //	answer                                            reason
 //	503 with Meridian-Drain: 1                        drain, also where 503 is expected
 //	a status outside the expected (default 200-399)   status
+//	an expected field missing in the head             status
 //	expected text not in the first 5120 bytes         body
 //	else                                              ok
+//
+// That a kept connection was closed by the server before it began to answer is no failure: it may close an idle one at any time. The request is
+// sent again, once, on a new one.
 func probeHTTP(ctx context.Context, t *health.Target, w wire) (r health.Result) {
 	question, err := request(t)
 	if err != nil {
 		r.Reason, r.Detail = health.ReasonOther, "request: "+err.Error()
 		return r
 	}
-	conn := w.connect(ctx, t, &r)
-	if conn == nil {
-		return r
+	if kept := w.keeper.take(); kept != nil {
+		if r.CertificateEnds = kept.ends; t.SpeaksTLS() && !goodFor(t, &r) {
+			kept.Close()
+			return r
+		}
+		if closed := w.exchange(ctx, t, question, kept, &r); !closed {
+			return r
+		}
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })() // at the end of the time, or when the target is taken away
+	r = health.Result{}
+	if conn := w.connect(ctx, t, &r); conn != nil {
+		w.exchange(ctx, t, question, &link{conn, r.CertificateEnds}, &r)
+	}
+	return r
+}
+
+// exchange sends a request over a link, judges the answer, and keeps the link or closes it. It reports whether the server closed the link before
+// it answered anything of its own.
+func (w wire) exchange(ctx context.Context, t *health.Target, question []byte, l *link, r *health.Result) (closed bool) {
+	keep := false
+	stop := context.AfterFunc(ctx, func() { l.Close() }) // at the end of the time, or when the target is taken away
+	defer func() {
+		if !stop() || !keep || !w.keeper.put(l) {
+			l.Close()
+		}
+	}()
 
 	_, firstByte, total := health.Timeouts(t)
 	start := time.Now()
-	conn.SetDeadline(start.Add(firstByte))
-	if _, err := conn.Write(question); err != nil {
-		fail(&r, "request", err, firstByte, health.ReasonOther)
-		return r
+	l.SetDeadline(start.Add(firstByte))
+	if _, err := l.Write(question); err != nil {
+		fail(r, "request", err, firstByte, health.ReasonOther)
+		return r.Reason == health.ReasonReset
 	}
-	tape := &tape{conn: conn, left: headLimit}
+	tape := &tape{Conn: l.Conn, left: headLimit}
 	answers := bufio.NewReader(tape)
 	if _, err := answers.Peek(1); err != nil {
-		fail(&r, "first byte", err, firstByte, health.ReasonOther)
-		return r
+		fail(r, "first byte", err, firstByte, health.ReasonOther)
+		return r.Reason == health.ReasonReset
 	}
 	r.FirstByte = time.Since(start)
 
-	conn.SetDeadline(time.Time{}) // from here on the end of ctx ends it
-	answer, err := final(answers)
+	l.SetDeadline(time.Time{}) // from here on the end of ctx ends it
+	answer, err := final(answers, t.Method)
 	if err != nil {
-		fail(&r, "answer", cmp.Or(ctx.Err(), tape.err, err), total, health.ReasonOther)
-		return r
+		fail(r, "answer", cmp.Or(ctx.Err(), tape.err(), err), total, health.ReasonOther)
+		return false
 	}
-	expected := t.ExpectStatus
-	if len(expected) == 0 {
-		expected = defaultStatus
-	}
-	r.Detail = fmt.Sprintf("status %d", answer.StatusCode)
-	switch {
-	case answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get(DrainHeader) == "1":
-		r.Reason, r.Detail = health.ReasonDrain, r.Detail+" with "+DrainHeader
-	case !covers(expected, answer.StatusCode):
-		r.Reason, r.Detail = health.ReasonStatus, r.Detail+", expected "+spell(expected)
-	case t.ExpectBody == "":
-		r.Reason = health.ReasonOK
-	default:
+	judgeHead(t, answer, r)
+	if r.Reason == health.ReasonOK && t.ExpectBody != "" {
 		tape.left = wireLimit
 		found, read, err := find(answer.Body, t.ExpectBody)
 		switch {
 		case found:
-			r.Reason, r.Detail = health.ReasonOK, r.Detail+", expected text found"
+			r.Detail += ", expected text found"
 		case err != nil:
-			fail(&r, "body", cmp.Or(ctx.Err(), err), total, health.ReasonOther)
+			fail(r, "body", cmp.Or(ctx.Err(), err), total, health.ReasonOther)
 		default:
 			r.Reason, r.Detail = health.ReasonBody, fmt.Sprintf("%s, expected text not in the first %d bytes", r.Detail, read)
 		}
 	}
-	return r
+	keep = t.KeepAlive && w.keeper != nil && !answer.Close && r.Reason == health.ReasonOK && drain(l, tape, answers, answer.Body)
+	return answer.StatusCode == http.StatusRequestTimeout && answer.Close // what a server says that gave up waiting, to nobody in particular
+}
+
+// drainTime is how long the rest of an answer may take to come for its connection to be kept.
+const drainTime = 100 * time.Millisecond
+
+// drain reads what is left of an answer, so that the next can be told from it. It reports whether the link is fit for that.
+func drain(l *link, tape *tape, answers *bufio.Reader, body io.Reader) bool {
+	tape.left = wireLimit
+	l.SetDeadline(time.Now().Add(drainTime))
+	_, err := io.Copy(io.Discard, body)
+	l.SetDeadline(time.Time{})
+	return err == nil && tape.err() == nil && answers.Buffered() == 0
+}
+
+// judgeHead judges the head of an answer.
+func judgeHead(t *health.Target, answer *http.Response, r *health.Result) {
+	expected := t.ExpectStatus
+	if len(expected) == 0 {
+		expected = defaultStatus
+	}
+	r.Reason, r.Detail = health.ReasonOK, fmt.Sprintf("status %d", answer.StatusCode)
+	switch {
+	case answer.StatusCode == http.StatusServiceUnavailable && answer.Header.Get(DrainHeader) == "1":
+		r.Reason, r.Detail = health.ReasonDrain, r.Detail+" with "+DrainHeader
+		return
+	case !covers(expected, answer.StatusCode):
+		r.Reason, r.Detail = health.ReasonStatus, r.Detail+", expected "+spell(expected)
+		return
+	}
+	for _, want := range t.ExpectHeader {
+		has := func(value string) bool { return strings.Contains(value, want.Text) }
+		if !slices.ContainsFunc(answer.Header.Values(want.Name), has) {
+			r.Reason, r.Detail = health.ReasonStatus, fmt.Sprintf("%s, expected header %v missing", r.Detail, want)
+			return
+		}
+	}
 }
 
 // request returns the bytes of a target's request. The path may hold a query; nothing of the target can break the head.
@@ -117,21 +169,28 @@ func request(t *health.Target) ([]byte, error) {
 		return nil, fmt.Errorf("host %q is not a host", host) // net/http would send an empty one
 	}
 	r := http.Request{
-		Method: http.MethodGet,
+		Method: cmp.Or(t.Method, http.MethodGet),
 		URL:    target,
 		Host:   host,
 		Header: http.Header{"User-Agent": {userAgent}},
-		Close:  true,
+		Close:  !t.KeepAlive,
 	}
+	for _, h := range t.Headers {
+		if http.CanonicalHeaderKey(h.Name) == "User-Agent" {
+			r.Header.Del(h.Name) // net/http sends one only
+		}
+		r.Header.Add(h.Name, h.Value)
+	}
+	r.Header.Set("Accept-Encoding", "identity") // no answer is decompressed
 	var b bytes.Buffer
 	err = r.Write(&b)
 	return b.Bytes(), err
 }
 
-// final reads answers up to the one that is not informational.
-func final(answers *bufio.Reader) (*http.Response, error) {
+// final reads answers to a request of a method, up to the one that is not informational.
+func final(answers *bufio.Reader, method string) (*http.Response, error) {
 	for range infoLimit + 1 {
-		answer, err := http.ReadResponse(answers, nil)
+		answer, err := http.ReadResponse(answers, &http.Request{Method: method})
 		if err != nil {
 			return nil, err
 		}
@@ -185,22 +244,33 @@ func spell(ranges []health.StatusRange) string {
 var errLong = errors.New("more bytes than a probe reads")
 
 // A tape reads a connection up to a limit and remembers the error that ended it: of a line that breaks off, net/http says
-// only that it is malformed.
+// only that it is malformed. One goroutine reads and sets left.
 type tape struct {
-	conn net.Conn
+	net.Conn
 	left int
-	err  error
+
+	mu    sync.Mutex
+	error error
 }
 
 func (t *tape) Read(b []byte) (n int, err error) {
 	if t.left <= 0 {
-		t.err = errLong
-		return 0, errLong
+		err = errLong
+	} else {
+		n, err = t.Conn.Read(b[:min(len(b), t.left)])
+		t.left -= n
 	}
-	n, err = t.conn.Read(b[:min(len(b), t.left)])
-	t.left -= n
 	if err != nil {
-		t.err = err
+		t.mu.Lock()
+		t.error = err
+		t.mu.Unlock()
 	}
 	return n, err
+}
+
+// err returns the error that ended reading; nil while nothing did.
+func (t *tape) err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.error
 }

@@ -1,19 +1,22 @@
 // Package probe runs checks on their schedule and reports results.
 //
 // It starts the probes of the targets that are assigned to this vantage when health.Pace says so, each in a goroutine and
-// on a connection of its own, and hands every result to one function. What a probe does is a function in a map, by kind:
-// http and https ask for a path and judge status and text, tcp only connects.
+// on a connection of its own unless its target keeps one, and hands every result to one function. What a probe does is a function in a map,
+// by kind: http and https ask for a path and judge head and text, tcp only connects, tls makes a handshake, grpc asks the health
+// service, dns asks for a name, icmp wants an echo, exec runs a program.
 //
-// It never decides that anything is up or down, resolves no name, follows no redirect, obeys no proxy setting and sends
-// nothing to an address in Config.Deny.
+// It never decides that anything is up or down, resolves no name, follows no redirect, decompresses nothing, obeys no proxy setting, sends
+// nothing to an address in Config.Deny and runs no program but those in Config.Exec.
 //
 // At most Config.Slots probes run at once and none longer than its time limit; a probe that finds no slot starts late, and is counted.
+// What this vantage can't or may not probe is no fault of the target: it is logged once, and nothing is observed of it.
 // A result is of a target as it is assigned: after Assign took a target away, or Close returned, nothing is started for it.
 package probe
 
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -35,10 +38,15 @@ type Config struct {
 	Seed       uint64                // of the jitter; different on every vantage, so that they do not probe in step
 	Deny       []netip.Prefix        // addresses never probed, however they are written
 	Dial       Dial                  // nil: the network
+	Ping       Listen                // nil: the kernel
+	Source     [2]netip.Addr         // IPv4, IPv6: where probes come from, but for Dial's; the zero Addr: as the kernel chooses
+	Exec       []string              // programs that may be run, absolute paths
 	Roots      *x509.CertPool        // nil: the host's
 	Slots      int                   // probes at once; 0: 4096
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
+
+	programs chan struct{} // one in it for each that runs
 }
 
 // DefaultSlots is how many probes run at once.
@@ -58,23 +66,57 @@ type Runner struct {
 	closed chan struct{} // after the last goroutine
 }
 
-// Start returns a runner that probes nothing yet.
-func Start(config Config) *Runner {
-	if config.Slots <= 0 {
-		config.Slots = DefaultSlots
+// ready returns a config with its defaults.
+func (c Config) ready() Config {
+	if c.Slots <= 0 {
+		c.Slots = DefaultSlots
 	}
-	config.Deny = slices.Clone(config.Deny)
-	for i, prefix := range config.Deny {
+	c.Deny = slices.Clone(c.Deny)
+	for i, prefix := range c.Deny {
 		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
-			config.Deny[i] = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+			c.Deny[i] = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
 		}
 	}
-	if config.Dial == nil {
-		config.Dial = (&net.Dialer{KeepAlive: -1}).DialContext
+	if c.Dial == nil {
+		c.Dial = c.dialNetwork
 	}
-	if config.Logger == nil {
-		config.Logger = slog.New(slog.DiscardHandler)
+	if c.Ping == nil {
+		c.Ping = listenPing
 	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	c.programs = make(chan struct{}, programsAtOnce)
+	return c
+}
+
+// dialNetwork is the Dial of the network: from the source, and never to what is denied, whatever it was asked for.
+func (c Config) dialNetwork(ctx context.Context, network, address string) (net.Conn, error) {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if why := c.denies(to.Addr()); why != "" {
+		return nil, errors.New(why)
+	}
+	d := net.Dialer{KeepAlive: -1}
+	source := c.Source[0]
+	if to.Addr().Unmap().Is6() {
+		source = c.Source[1]
+	}
+	switch from := netip.AddrPortFrom(source, 0); {
+	case !source.IsValid():
+	case network == "udp":
+		d.LocalAddr = net.UDPAddrFromAddrPort(from)
+	default:
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// Start returns a runner that probes nothing yet.
+func Start(config Config) *Runner {
+	config = config.ready()
 	r := &Runner{
 		config:  config,
 		metrics: newMetrics(config.Registerer),

@@ -2,8 +2,6 @@ package probe
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -30,47 +28,69 @@ var probers = map[string]prober{
 	health.KindHTTP:  probeHTTP,
 	health.KindHTTPS: probeHTTP,
 	health.KindTCP:   probeTCP,
+	health.KindTLS:   probeTLS,
+	health.KindGRPC:  probeGRPC,
+	health.KindDNS:   probeDNS,
+	health.KindICMP:  probeICMP,
+	health.KindExec:  probeExec,
 }
 
 // A wire is how a prober reaches its target.
 type wire struct {
-	dial  Dial
-	roots *x509.CertPool
+	config *Config // with its defaults
+	keeper *keeper // of the target; nil: none
 }
 
 // attempt makes one probe of a target and returns its result, whatever the target or its network do.
-func attempt(ctx context.Context, t *health.Target, definition uint32, config *Config) health.Result {
+func attempt(ctx context.Context, t *health.Target, definition uint32, w wire) health.Result {
 	start := time.Now()
 	_, _, total := health.Timeouts(t)
 	ctx, cancel := context.WithTimeout(ctx, total)
 	defer cancel()
 	var result health.Result
-	if why := refusal(t, config.Deny); why != "" {
-		result = health.Result{Reason: health.ReasonOther, Detail: why}
+	if why := w.config.bars(t); why != "" {
+		result = health.Result{Detail: why}
+	} else if !isEndpoint(t) {
+		result = health.Result{Reason: health.ReasonOther, Detail: fmt.Sprintf("%v is no address of an endpoint", t.Address)}
 	} else {
-		result = probers[t.Kind](ctx, t, wire{config.Dial, config.Roots})
+		result = probers[t.Kind](ctx, t, w)
 	}
 	result.Check, result.Definition, result.Start, result.Total = t.ID, definition, start, time.Since(start)
 	result.Detail = clip(result.Detail)
 	return result
 }
 
-// refusal says why a target is not probed at all; empty if it is. Zones and IPv4-mapped forms hide no address.
-func refusal(t *health.Target, deny []netip.Prefix) string {
-	address := t.Address.Addr().Unmap().WithZone("")
-	switch {
-	case probers[t.Kind] == nil:
+// bars says why this vantage can't or may not probe a target, which says nothing of the target; empty if it probes it.
+func (c *Config) bars(t *health.Target) string {
+	if probers[t.Kind] == nil {
 		kinds := slices.Sorted(maps.Keys(probers))
 		return fmt.Sprintf("unknown kind %q (have %s)", t.Kind, strings.Join(kinds, ", "))
-	case !address.IsValid() || address.IsUnspecified() || t.Address.Port() == 0:
-		return fmt.Sprintf("%v is no address of an endpoint", t.Address)
 	}
-	for _, prefix := range deny {
+	if why := c.denies(t.Address.Addr()); why != "" {
+		return why
+	}
+	if t.Kind == health.KindExec {
+		return c.forbids(t.Command)
+	}
+	return ""
+}
+
+// denies says why nothing is sent to an address; empty if it may. Zones and IPv4-mapped forms hide no address.
+func (c *Config) denies(address netip.Addr) string {
+	address = address.Unmap().WithZone("")
+	for _, prefix := range c.Deny {
 		if prefix.Contains(address) {
 			return fmt.Sprintf("%v is denied by %v", address, prefix)
 		}
 	}
 	return ""
+}
+
+// isEndpoint reports whether a target's address is one that anything can be sent to.
+func isEndpoint(t *health.Target) bool {
+	address := t.Address.Addr().Unmap().WithZone("")
+	portless := t.Kind == health.KindICMP || t.Kind == health.KindExec
+	return address.IsValid() && !address.IsUnspecified() && (t.Address.Port() != 0 || portless)
 }
 
 func probeTCP(ctx context.Context, t *health.Target, w wire) (r health.Result) {
@@ -81,57 +101,41 @@ func probeTCP(ctx context.Context, t *health.Target, w wire) (r health.Result) {
 	return r
 }
 
-// connect opens the connection of a probe, within the time that is for that; for https its handshake belongs to it. It
-// returns nil when there is none, and then r says why.
-func (w wire) connect(ctx context.Context, t *health.Target, r *health.Result) net.Conn {
-	limit, _, _ := health.Timeouts(t)
+// open dials a target. It returns nil when that fails, and then r says why.
+func (w wire) open(ctx context.Context, network string, t *health.Target, limit time.Duration, r *health.Result) net.Conn {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
-	conn, err := w.dial(ctx, "tcp", t.Address.String())
+	conn, err := w.config.Dial(ctx, network, t.Address.String())
 	if err != nil {
 		fail(r, "connect", err, limit, health.ReasonOther)
 		return nil
 	}
 	r.Connect = time.Since(start)
-	if t.Kind != health.KindHTTPS {
-		return conn
-	}
-	start = time.Now()
-	secure := tls.Client(conn, &tls.Config{
-		ServerName:         serverName(t),
-		RootCAs:            w.roots,
-		InsecureSkipVerify: t.SkipVerify,
-		NextProtos:         []string{"http/1.1"},
-	})
-	if err := secure.HandshakeContext(ctx); err != nil {
-		conn.Close()
-		fail(r, "tls", err, limit, health.ReasonTLS)
-		return nil
-	}
-	r.TLS = time.Since(start)
-	// Closing a tls.Conn may wait 5 s for room to say goodbye, and a probe has no time for that.
-	return rude{secure}
+	return conn
 }
 
-// rude is a TLS connection that is closed without a word.
-type rude struct{ *tls.Conn }
-
-func (r rude) Close() error { return r.NetConn().Close() }
-
-// serverName is the name that the certificate must bear: an address where the target has no name.
-func serverName(t *health.Target) string {
-	if t.ServerName != "" {
-		return t.ServerName
+// connect opens the connection of a probe, within the time that is for that; a PROXY header and the handshake of TLS belong to it where the
+// target has them. It returns nil when there is none, and then r says why.
+func (w wire) connect(ctx context.Context, t *health.Target, r *health.Result) net.Conn {
+	limit, _, _ := health.Timeouts(t)
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn := w.open(ctx, "tcp", t, limit, r)
+	if conn != nil && t.ProxyProtocol != 0 {
+		deadline, _ := ctx.Deadline()
+		conn.SetWriteDeadline(deadline)
+		if _, err := conn.Write(proxyHeader(t.ProxyProtocol, conn)); err != nil {
+			conn.Close()
+			fail(r, "proxy header", err, limit, health.ReasonOther)
+			return nil
+		}
+		conn.SetWriteDeadline(time.Time{})
 	}
-	host := t.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if conn != nil && t.SpeaksTLS() {
+		return w.handshake(ctx, conn, t, limit, r)
 	}
-	if host == "" {
-		return t.Address.Addr().Unmap().WithZone("").String()
-	}
-	return strings.Trim(host, "[]")
+	return conn
 }
 
 // fail writes down an error of the connection that came up in a phase, which had limit; otherwise is the reason of an

@@ -23,6 +23,9 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 )
 
+// silentLog is of servers whose clients are rude.
+var silentLog = log.New(io.Discard, "", 0)
+
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func address(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
@@ -86,7 +89,13 @@ func try(target *health.Target, roots *x509.CertPool) health.Result {
 	if target.Interval == 0 {
 		target.Interval = 10 * time.Second
 	}
-	return attempt(context.Background(), target, target.Digest(), &Config{Dial: new(net.Dialer).DialContext, Roots: roots})
+	return attempt(context.Background(), target, target.Digest(), wireOf(Config{Roots: roots}))
+}
+
+// wireOf returns how probers reach their targets by a config.
+func wireOf(c Config) wire {
+	c = c.ready()
+	return wire{config: &c, keeper: new(keeper)}
 }
 
 func expect(t *testing.T, why string, got health.Result, reason health.Reason, detail string) {
@@ -164,7 +173,7 @@ func TestHTTP(t *testing.T) {
 		{"a path that is none", answers(t, status(200, "", "")), health.Target{Path: "healthz"}, health.ReasonOther, `request: path "healthz" does not begin with /`},
 		{"tcp", answers(t, status(500, "", "")), health.Target{Kind: health.KindTCP}, health.ReasonOK, "connected"},
 		{"tcp, refused", refuses(t), health.Target{Kind: health.KindTCP}, health.ReasonRefused, "connect: refused"},
-		{"a kind that nobody knows", answers(t, status(200, "", "")), health.Target{Kind: "smtp"}, health.ReasonOther, `unknown kind "smtp" (have http, https, tcp)`},
+		{"a kind that nobody knows", answers(t, status(200, "", "")), health.Target{Kind: "smtp"}, health.ReasonNone, `unknown kind "smtp" (have dns, exec, grpc, http, https, icmp, tcp, tls)`},
 		{"no address", netip.AddrPort{}, health.Target{}, health.ReasonOther, "invalid AddrPort is no address of an endpoint"},
 		{"this machine in disguise", netip.MustParseAddrPort("[::ffff:0.0.0.0]:80"), health.Target{}, health.ReasonOther, "[::ffff:0.0.0.0]:80 is no address of an endpoint"},
 	} {
@@ -185,7 +194,7 @@ func TestRequest(t *testing.T) {
 		w.WriteHeader(http.StatusMovedPermanently)
 	})
 	t.Setenv("HTTP_PROXY", "http://192.0.2.1:1")
-	const rest = "HTTP/1.1 close=true map[Connection:[close] User-Agent:[Meridian-Health-Check/1]]"
+	const rest = "HTTP/1.1 close=true map[Accept-Encoding:[identity] Connection:[close] User-Agent:[Meridian-Health-Check/1]]"
 	for _, row := range []struct {
 		target health.Target
 		want   string
@@ -206,7 +215,7 @@ func TestRequest(t *testing.T) {
 func TestTLS(t *testing.T) {
 	secure := func(auth tls.ClientAuthType) *httptest.Server {
 		server := httptest.NewUnstartedServer(status(200, "", "fine"))
-		server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		server.Config.ErrorLog = silentLog
 		server.TLS = &tls.Config{ClientAuth: auth}
 		server.StartTLS()
 		t.Cleanup(server.Close)
@@ -267,7 +276,7 @@ func TestConnectErrors(t *testing.T) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", row.errno)}
 		}}
 		target := &health.Target{Kind: health.KindTCP, Address: netip.MustParseAddrPort("192.0.2.1:80"), Interval: 10 * time.Second}
-		expect(t, row.errno.Error(), attempt(context.Background(), target, 0, &config), row.reason, row.detail)
+		expect(t, row.errno.Error(), attempt(context.Background(), target, 0, wireOf(config)), row.reason, row.detail)
 	}
 }
 
@@ -290,9 +299,9 @@ func TestDeny(t *testing.T) {
 	} {
 		target := &health.Target{Kind: health.KindTCP, Address: netip.MustParseAddrPort(row.address), Interval: time.Second}
 		dialed = false
-		got := attempt(context.Background(), target, 0, &r.config)
+		got := attempt(context.Background(), target, 0, wire{config: &r.config})
 		denied := strings.Contains(row.detail, "denied")
-		if got.Detail != row.detail || denied && got.Reason != health.ReasonOther || dialed == denied {
+		if got.Detail != row.detail || denied && got.Reason != health.ReasonNone || dialed == denied {
 			t.Errorf("%s: %v (%s), dialed %v, want %s", row.address, got.Reason, got.Detail, dialed, row.detail)
 		}
 	}

@@ -26,6 +26,8 @@ type entry struct {
 	target     *health.Target
 	definition uint32
 	pace       *health.Pace
+	barred     bool // this vantage can't or may not probe it
+	keeper     keeper
 	ctx        context.Context // ends when the target is taken away
 	cancel     context.CancelFunc
 	at         time.Time // the next start
@@ -34,8 +36,9 @@ type entry struct {
 
 // ended is the end of a probe.
 type ended struct {
-	entry *entry
-	ok    bool
+	entry       *entry
+	ok          bool
+	certificate time.Time // when it ends; zero: none was seen
 }
 
 // assign makes the schedule one of the targets in a.
@@ -62,30 +65,58 @@ func (s *schedule) assign(a *health.Assignment, now time.Time) {
 			removed++
 		}
 	}
+	barred := 0
+	for _, e := range s.entries {
+		if e.barred {
+			barred++
+		}
+	}
 	s.runner.metrics.targets.Set(float64(len(s.entries)))
+	s.runner.metrics.barred.Set(float64(barred))
 	if added > 0 || removed > 0 {
 		s.runner.log.Info("probes assigned", "targets", len(s.entries), "added", added, "removed", removed)
 	}
 }
 
 func (s *schedule) add(t *health.Target, definition uint32, now time.Time) {
-	if why := refusal(t, s.runner.config.Deny); why != "" {
+	why := s.runner.bars(t)
+	if why != "" {
 		s.runner.log.Warn("probe refused", "check", t.ID, "endpoint", t.Endpoint, "region", t.Region, "err", why)
 	}
 	e := &entry{
 		target:     t,
 		definition: definition,
 		pace:       health.NewPace(t.Interval, t.Fall, rand.New(rand.NewPCG(s.runner.config.Seed, t.ID.Key())), now),
+		barred:     why != "",
 		index:      -1,
 	}
 	e.ctx, e.cancel = context.WithCancel(s.runner.ctx)
+	if t.KeepAlive {
+		context.AfterFunc(e.ctx, e.keeper.close)
+	}
 	s.entries[t.ID] = e
-	s.enqueue(e, now)
+	if !e.barred {
+		s.enqueue(e, now)
+	}
+}
+
+// bars says why this vantage can't or may not probe a target; empty if it does.
+func (r *Runner) bars(t *health.Target) string {
+	why := r.config.bars(t)
+	if why == "" && t.Kind == health.KindICMP {
+		conn, err := r.config.ping(t.Address.Addr().Unmap())
+		if err != nil {
+			return cantPing(err)
+		}
+		conn.Close()
+	}
+	return why
 }
 
 func (s *schedule) remove(e *entry) {
 	e.cancel()
 	delete(s.entries, e.target.ID)
+	s.runner.metrics.certificates.forget(e.target.ID)
 	if e.index >= 0 {
 		heap.Remove(&s.queue, e.index)
 	}
@@ -123,7 +154,9 @@ func (s *schedule) startDue(now time.Time) (next time.Time, ok bool) {
 			}
 			return time.Time{}, false
 		}
-		if now.Sub(e.at) > lateAfter {
+		late := now.Sub(e.at)
+		s.runner.metrics.lateness.Observe(late.Seconds())
+		if late > lateAfter {
 			s.runner.metrics.late.Inc()
 		}
 		s.start(e, now)
@@ -147,6 +180,9 @@ func (s *schedule) end(end ended, now time.Time) {
 		s.full = false
 	}
 	if e := end.entry; e.ctx.Err() == nil {
+		if !end.certificate.IsZero() {
+			s.runner.metrics.certificates.note(e.target.ID, end.certificate)
+		}
 		e.pace.Ended(end.ok, now)
 		s.enqueue(e, now)
 	}
@@ -155,14 +191,16 @@ func (s *schedule) end(end ended, now time.Time) {
 // probe runs one probe of an entry; target is the entry's when the probe was started.
 func (r *Runner) probe(e *entry, target *health.Target) {
 	defer r.probes.Done()
-	result := attempt(e.ctx, target, e.definition, &r.config)
+	result := attempt(e.ctx, target, e.definition, wire{&r.config, &e.keeper})
 	if e.ctx.Err() == nil {
 		r.metrics.observe(target.Kind, &result)
-		r.config.Observe(result)
+		if result.Reason != health.ReasonNone { // without evidence for long the verdict is withdrawn
+			r.config.Observe(result)
+		}
 	}
-	ok := result.Reason == health.ReasonOK || result.Reason == health.ReasonDrain
+	ok := result.Reason == health.ReasonOK || result.Reason == health.ReasonDrain || result.Reason == health.ReasonNone
 	select {
-	case r.ended <- ended{e, ok}:
+	case r.ended <- ended{e, ok, result.CertificateEnds}:
 	case <-r.ctx.Done():
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func TestTimeLimits(t *testing.T) {
 			w.set(place(1), row.serve)
 			target := row.target
 			target.Address, target.Interval = place(1), 10*time.Second
-			got := attempt(t.Context(), &target, 7, &Config{Dial: w.dial})
+			got := attempt(t.Context(), &target, 7, wireOf(Config{Dial: w.dial}))
 			expect(t, row.why, got, row.reason, row.detail)
 			if took := time.Since(w.begin); took != row.took || got.Total != took || !got.Start.Equal(w.begin) || got.Definition != 7 {
 				t.Errorf("%s: took %v (Total %v), want %v", row.why, took, got.Total, row.took)
@@ -288,13 +289,20 @@ func TestSlotsAndMetrics(t *testing.T) {
 			t.Errorf("%v late starts, want most of 32", late)
 		}
 
-		strange := target(9)
+		strange, nowhere := target(9), target(10)
 		strange.Kind = "smtp"
-		r.Assign(assignment(strange))
+		nowhere.Address = netip.AddrPort{}
+		w.results = nil
+		r.Assign(assignment(strange, nowhere))
 		pass(10 * time.Second)
 		metrics = gather(t, registry)
-		if metrics["meridian_probe_results_total{kind=other,reason=other}"] == 0 || len(w.startsAt(place(9))) != 0 {
-			t.Errorf("an unknown kind has metrics %v", metrics)
+		if metrics["meridian_probe_targets_refused"] != 1 || metrics["meridian_probe_results_total{kind=http,reason=other}"] == 0 {
+			t.Errorf("an unknown kind and an address that is none have metrics %v", metrics)
+		}
+		for _, result := range w.results {
+			if result.Check == strange.ID {
+				t.Errorf("an unknown kind has the result %+v, want no evidence", result)
+			}
 		}
 		r.Close()
 		if left := gather(t, registry); len(left) != 0 {
