@@ -52,7 +52,7 @@ func newMetrics(registerer prometheus.Registerer) *metrics {
 			Help: "Targets assigned to this vantage that it can't or may not probe: denied addresses, programs that its node's file does not permit, echo requests where the kernel has no socket for them.",
 		}),
 		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "meridian_probe_start_delay_seconds",
+			Name:    "meridian_probe_start_lateness_duration_seconds",
 			Help:    "How long after their time probes started.",
 			Buckets: []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}),
