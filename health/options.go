@@ -75,7 +75,10 @@ func (o *Options) appendTo(b []byte) []byte {
 	return append(append(b, ' '), text...)
 }
 
-// SpeaksTLS reports whether probes of a target make a TLS handshake.
-func (t *Target) SpeaksTLS() bool {
-	return t.Kind == KindHTTPS || t.Kind == KindTLS || t.Kind == KindGRPC && t.Options.TLS
+// OverTLS reports whether probes of a kind with these options make a TLS handshake.
+func (o *Options) OverTLS(kind string) bool {
+	return kind == KindHTTPS || kind == KindTLS || kind == KindGRPC && o.TLS
 }
+
+// SpeaksTLS reports whether probes of a target make a TLS handshake.
+func (t *Target) SpeaksTLS() bool { return t.OverTLS(t.Kind) }

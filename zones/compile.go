@@ -408,7 +408,7 @@ func (c *Check) target(m *Member, family int, address netip.Addr) *health.Target
 	return &health.Target{
 		ID: CheckID(c.Name, m.Endpoint, family), Endpoint: m.Endpoint, Region: m.Region,
 		Kind: c.Kind, Address: netip.AddrPortFrom(address, port),
-		Host: c.Host, SkipVerify: c.SkipVerify, Path: c.Path, ExpectStatus: c.ExpectStatus, ExpectBody: c.ExpectBody,
+		Host: c.Host, ServerName: c.ServerName, SkipVerify: c.SkipVerify, Path: c.Path, ExpectStatus: c.ExpectStatus, ExpectBody: c.ExpectBody, Options: c.Options,
 		Interval: c.Interval, Fall: c.Fall, Rise: c.Rise, HoldDown: c.HoldDown, Rules: c.Rules, Proof: c.proof(),
 	}
 }

@@ -63,9 +63,29 @@ type traps struct {
 	checks  map[string]*Check
 }
 
+// renewalDays is how many days before the end certificates are renewed by many who issue them for 90.
+const renewalDays = 30
+
 func (p *parser) trapsOfCheck(entry *strict.Named[checkKeys], c *Check) {
-	if c.Kind == health.KindHTTPS && c.Host == "" && !c.SkipVerify {
-		p.warnings.Add(entry.Position, "check %q: https without host: a certificate must then be for the address that is probed, and few are: with one for a name every probe fails", c.Name)
+	if c.OverTLS(c.Kind) && c.Host == "" && c.ServerName == "" && !c.SkipVerify {
+		name := "host"
+		if c.Kind == health.KindTLS {
+			name = "server_name"
+		}
+		p.warnings.Add(entry.Position, "check %q: %s without %s: a certificate must then be for the address that is probed, and few are: with one for a name every probe fails", c.Name, c.Kind, name)
+	}
+	if c.MinCertificateDays >= renewalDays {
+		p.warnings.Add(entry.Value.minDays.Position, "check %q: min_certificate_days: %d: many certificates are renewed when they have %d days left, or fewer: until then their endpoints are down, and those that share one all at once", c.Name, c.MinCertificateDays, renewalDays)
+	}
+	if c.Kind == health.KindHTTP {
+		for _, h := range entry.Value.headers.Value {
+			if strings.EqualFold(h.Name, "Authorization") || strings.EqualFold(h.Name, "Cookie") {
+				p.warnings.Add(h.Position, "check %q: headers: %s goes out in clear text, from every vantage (type: https encrypts it)", c.Name, h.Name)
+			}
+		}
+	}
+	if c.Kind == health.KindICMP {
+		p.warnings.Add(entry.Position, "check %q: icmp: the system of a machine answers, whatever has become of the service on it", c.Name)
 	}
 	if c.Fall == 1 {
 		p.warnings.Add(entry.Position, "check %q: fall: 1: one lost packet is enough for a vantage to say down", c.Name)

@@ -65,15 +65,17 @@ type Check struct {
 	Port         uint16
 	Path         string
 	Host         string // Host header and SNI; empty: the endpoint's address
+	ServerName   string // SNI; empty: Host
 	SkipVerify   bool
 	ExpectStatus []health.StatusRange
 	ExpectBody   string
-	Interval     time.Duration
-	Fall         int
-	Rise         int
-	HoldDown     time.Duration
-	Rules        health.Rules
-	Group        *CheckGroup // of KindGroup; the rest is then unset
+	health.Options
+	Interval time.Duration
+	Fall     int
+	Rise     int
+	HoldDown time.Duration
+	Rules    health.Rules
+	Group    *CheckGroup // of KindGroup; the rest is then unset
 }
 
 // A Policy says how a pool chooses among its members.

@@ -22,19 +22,18 @@ func TestEveryFieldShows(t *testing.T) {
 		zones.Region{}, zones.Check{}, zones.Pool{}, zones.Member{}, control.NewControl{}, control.Rule{}, zones.Zone{}, zones.Catalog{}, zones.Service{}, zones.World{},
 	} {
 		typ := reflect.TypeOf(empty)
-		for i := range typ.NumField() {
-			field := typ.Field(i)
-			if !field.IsExported() || keyOf(typ, field) == "" {
+		for _, field := range reflect.VisibleFields(typ) {
+			if field.Anonymous || !field.IsExported() || keyOf(typ, field) == "" {
 				continue
 			}
 			before, after := reflect.New(typ), reflect.New(typ)
-			if !other(after.Elem().Field(i)) {
+			if !other(after.Elem().FieldByIndex(field.Index)) {
 				t.Errorf("%s.%s is %v, of which this test knows no other value", typ.Name(), field.Name, field.Type)
 				continue
 			}
 			differ := compare(settings(before.Interface()), settings(after.Interface()))
 			if len(differ) != 1 || differ[0].Key != keyOf(typ, field) || differ[0].Before == differ[0].After {
-				t.Errorf("%s.%s is %v instead of nothing, and that shows as %q", typ.Name(), field.Name, after.Elem().Field(i), differ)
+				t.Errorf("%s.%s is %v instead of nothing, and that shows as %q", typ.Name(), field.Name, after.Elem().FieldByIndex(field.Index), differ)
 			}
 			shown++
 		}

@@ -20,9 +20,17 @@ func settings(of any) (all []Setting) {
 	if of == nil {
 		return nil
 	}
-	v := reflect.ValueOf(of).Elem()
+	return settingsOf(reflect.ValueOf(of).Elem())
+}
+
+// settingsOf does the work of settings; what a struct embeds is as if it stood there.
+func settingsOf(v reflect.Value) (all []Setting) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
+		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+			all = append(all, settingsOf(v.Field(i))...)
+			continue
+		}
 		if key := keyOf(v.Type(), field); field.IsExported() && key != "" {
 			all = append(all, Setting{Key: key, After: text(v.Field(i))})
 		}
