@@ -53,7 +53,7 @@ func (h *Host) open(o Options, plan *zones.Plan, saved []node.Record) error {
 		seed.Write([]byte(h.cfg.Name))
 		h.prober = probe.Start(probe.Config{
 			Observe: func(r health.Result) { h.offer(func(now time.Time) { h.node.Observe(r, now) }) },
-			Seed:    seed.Sum64(), Logger: h.log, Registerer: h.registry,
+			Seed:    seed.Sum64(), Deny: h.cfg.Prober.Deny, Source: h.cfg.Prober.Source, Exec: h.cfg.Prober.Exec, Logger: h.log, Registerer: h.registry,
 		})
 	}
 	if err := h.openReplica(recordOf(saved, node.RecordControls)); err != nil {

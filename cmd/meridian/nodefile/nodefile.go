@@ -45,6 +45,7 @@ type Node struct {
 	Trusted []netip.Prefix // load balancers before the gateway
 
 	Nameserver Nameserver // of no use without role dns
+	Prober     Prober     // of no use without role probe
 
 	Parents []Parent // ordered by zone
 
@@ -120,6 +121,7 @@ type nodeKeys struct {
 	over    []string
 	listen  listenKeys
 	dns     strict.At[dnsKeys]
+	probe   strict.At[probeKeys]
 	trusted []netip.Prefix
 	parents []strict.Named[[]netip.AddrPort]
 	seeds   []string
@@ -274,6 +276,8 @@ var object = strict.Object[nodeKeys]{
 	strict.Required("listen", "addresses", listenObject.Type("addresses"), func(n *nodeKeys) *listenKeys { return &n.listen }),
 	strict.Optional("dns", "what the nameserver says of itself and does about abuse; only with role dns", "{}", strict.Placed(dnsObject.Type("a nameserver")),
 		func(n *nodeKeys) *strict.At[dnsKeys] { return &n.dns }),
+	strict.Optional("probe", "what this vantage may probe and run; only with role probe", "{}", strict.Placed(probeObject.Type("a vantage")),
+		func(n *nodeKeys) *strict.At[probeKeys] { return &n.probe }),
 	strict.Optional("parents", "all servers of parent zones, by zone, that the leading voter asks for the DS of zones below; none: `meridian key ds-seen` says what they have", "",
 		strict.Map("zone", parentZone, strict.NotEmpty(strict.List(address, maxList)), maxParents), func(n *nodeKeys) *[]strict.Named[[]netip.AddrPort] { return &n.parents }),
 	strict.Optional("seeds", "gossip addresses of some other nodes, by which this one finds the mesh", "", strict.List(hostPort, maxList),
@@ -348,6 +352,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 	if k.dns.Given() && known && !n.Roles.Has(health.RoleDNS) {
 		report.Add(k.dns.Position, "dns: of no use without role dns (roles are %s)", strings.Join(n.Roles.Names(), ", "))
 	}
+	n.Prober = k.prober(n.Roles, known, report)
 	k.checkListen(n.Roles, known, report)
 	k.checkTLS(n.Roles, known, report)
 	k.checkTaken(report)

@@ -76,6 +76,11 @@ func TestGood(t *testing.T) {
 			DoT: addresses("192.0.2.1:853"), DoH: addresses("192.0.2.1:443", "[2001:db8::1]:443"), DoQ: addresses("192.0.2.1:853"), XDP: []string{"eth0", "bond0.53"},
 			Gossip:  netip.MustParseAddrPort("192.0.2.1:7946"),
 			Control: netip.MustParseAddrPort("192.0.2.1:7000"), Gateway: addresses("192.0.2.1:80"), API: netip.MustParseAddrPort("[::1]:8053"),
+			Prober: nodefile.Prober{
+				Deny:   []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fe80::/10")},
+				Source: [2]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")},
+				Exec:   []string{"/usr/local/lib/meridian/check-db"},
+			},
 			Seeds:     []string{"n2.example.com:7946", "[2001:db8::2]:7946"},
 			Voters:    []nodefile.Voter{{"n1", "192.0.2.1:7000"}, {"n2", "n2.example.com:7000"}, {"n3", "n3.example.com:7000"}},
 			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
