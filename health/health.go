@@ -223,6 +223,8 @@ type Event struct {
 	Kind     EventKind `json:"kind"`
 	Subject  string    `json:"subject"` // the check, pool, control or node
 	Text     string    `json:"text"`
+
+	Evidence *Evidence `json:"evidence,omitempty"` // of what is about a check; nil: there is none
 }
 
 // An EventKind is a constant name of what happened, also the metric's label.

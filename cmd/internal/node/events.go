@@ -201,13 +201,13 @@ func (n *Node) noteStatuses(before *health.View, changed []health.CheckID) {
 		was := before.Status(id, health.Global)
 		fromDisk := s.Held && was.Since.IsZero()
 		if was.State != s.State && !fromDisk {
-			n.event(health.EventStatus, string(id), fmt.Sprintf("%v, was %v: %s", s.State, was.State, s.Summary()))
+			n.eventBy(health.EventStatus, id, fmt.Sprintf("%v, was %v: %s", s.State, was.State, s.Summary()), health.EvidenceOf(was, s))
 		} else if (was.Held != s.Held || holdText[was.Hold] != holdText[s.Hold]) && s.State != health.Unknown {
 			text := "no longer held: " + s.Summary()
 			if s.Held {
 				text = fmt.Sprintf("held as %v%s: %s", s.State, holdText[s.Hold], s.Summary())
 			}
-			n.event(health.EventHeld, string(id), text)
+			n.eventBy(health.EventHeld, id, text, health.EvidenceOf(was, s))
 		}
 	}
 	if len(changed) > 0 {

@@ -32,6 +32,8 @@ type assigned struct {
 	detector   *health.Detector
 	reference  bool      // tells whether this vantage sees the world at all, and is no verdict
 	finished   time.Time // when a probe last ended, or the target was assigned
+	since      time.Time // when the detector last changed its mind; zero: it never did
+	attempts   attempts
 }
 
 func (v *voice) init() { v.assigned = make(map[health.CheckID]*assigned) }
@@ -54,7 +56,7 @@ func (n *Node) reassign() {
 	for i, t := range targets {
 		a := before[t.ID]
 		if definition := t.Digest(); a == nil || a.definition != definition {
-			a = &assigned{t, definition, health.NewDetector(t.Fall, t.Rise, t.Rules.Damping), i >= references, n.now}
+			a = &assigned{target: t, definition: definition, detector: health.NewDetector(t.Fall, t.Rise, t.Rules.Damping), reference: i >= references, finished: n.now}
 		}
 		n.voice.assigned[t.ID] = a
 	}
@@ -75,12 +77,16 @@ func (n *Node) Observe(r health.Result, now time.Time) {
 		return
 	}
 	a.finished = now
+	a.attempts.add(&r)
+	before := a.detector.State()
 	state, changed := a.detector.Observe(r.Reason, now)
 	if state == health.Unknown {
 		return
 	}
 	if changed {
-		n.event(health.EventVerdict, string(r.Check), fmt.Sprintf("%v: %s", state, r.Detail))
+		n.eventBy(health.EventVerdict, r.Check, fmt.Sprintf("%v: %s", state, r.Detail),
+			&health.Evidence{Before: before, After: state, Since: a.since, Attempts: a.attempts.list()})
+		a.since = now
 	}
 	if changed && a.reference {
 		n.reconsider() // before the next verdict is said
