@@ -29,7 +29,7 @@ type explainCommand struct {
 	Client       netip.Addr `help:"Address that the query comes from." default:"127.0.0.1" placeholder:"IP"`
 	Subnet       string     `help:"EDNS client subnet of the query." placeholder:"PREFIX"`
 	Random       string     `help:"Number that decides between weighted answers, 0 to 4294967295; by default a random one." placeholder:"N"`
-	At           string     `help:"Replay what the node answered at a time: RFC 3339, a time of day that was last like 03:12, or how long ago like -15m." placeholder:"TIME"`
+	At           string     `help:"Replay what the node answered at a time: RFC 3339, a time of day in UTC like 03:12 (when it was last so late), or how long ago like 15m." placeholder:"TIME"`
 	If           []string   `sep:"none" help:"Suppose that something is otherwise, more than once if need be: ${whatif}." placeholder:"'WORD NAME'"`
 	Config       string     `help:"Answer offline from this world's directory, with all endpoints up and all controls as they start." placeholder:"DIR"`
 	Geo          []string   `help:"With --config, MaxMind-format files that place clients; none: the embedded country database." placeholder:"FILE"`
@@ -56,11 +56,7 @@ func (c explainCommand) Run() error {
 		values.Set("random", c.Random)
 	}
 	if c.At != "" {
-		at, err := pastTime(c.At, time.Now())
-		if err != nil {
-			return fmt.Errorf("--at: %w", err)
-		}
-		values.Set("at", at)
+		values.Set("at", c.At)
 	}
 	values["if"] = c.If
 	path := "/v1/explain?" + values.Encode()
@@ -73,31 +69,6 @@ func (c explainCommand) Run() error {
 	}
 	_, err = fmt.Println(strings.TrimRight(string(text), "\n"))
 	return err
-}
-
-// pastTime returns a time as the API takes it. How long ago something was is reckoned by the clock of the node.
-func pastTime(text string, now time.Time) (string, error) {
-	if ago, err := time.ParseDuration(text); err == nil && ago < 0 {
-		return text, nil
-	}
-	if at, err := time.Parse(time.RFC3339, text); err == nil {
-		return at.Format(time.RFC3339Nano), nil
-	}
-	for _, layout := range []string{"15:04:05", "15:04"} {
-		clock, err := time.Parse(layout, text)
-		if err != nil {
-			continue
-		}
-		on := func(day int) time.Time {
-			return time.Date(now.Year(), now.Month(), day, clock.Hour(), clock.Minute(), clock.Second(), 0, now.Location())
-		}
-		at := on(now.Day())
-		if at.After(now) {
-			at = on(now.Day() - 1)
-		}
-		return at.Format(time.RFC3339), nil
-	}
-	return "", fmt.Errorf("%q is no time: want one like 2026-01-31T03:12:00Z (RFC 3339), 03:12 or 03:12:30 (the last time that it was so late), or how long ago like -15m", text)
 }
 
 func (c explainCommand) offline() error {

@@ -20,6 +20,8 @@ type commands struct {
 	Check     checkCommand     `cmd:"" help:"Read a world's directory or a node's file and report every mistake."`
 	Plan      planCommand      `cmd:"" help:"Say what a change of the world would do, and which clients would go where."`
 	Explain   explainCommand   `cmd:"" help:"Say what a name is answered with, and why."`
+	Why       whyCommand       `cmd:"" help:"Say why an endpoint or a check was up or down at a time."`
+	Journal   journalCommand   `cmd:"" help:"List what happened: the journal of a node."`
 	Status    statusCommand    `cmd:"" help:"Show what a node sees: checks, peers, what is wrong."`
 	Control   controlCommand   `cmd:"" help:"Show and switch routing controls."`
 	Endpoint  endpointCommand  `cmd:"" help:"Show endpoints, and set by hand what they count as."`

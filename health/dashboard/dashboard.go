@@ -75,6 +75,9 @@ type Source struct {
 	// Events returns the events of the journal after a sequence, oldest first, as far back as it is kept.
 	Events func(after uint64) []health.Event
 
+	// Journal finds events on disk. The error wraps ErrCursor where the cursor of the query is none.
+	Journal func(context.Context, JournalQuery) (JournalPage, error)
+
 	// Past makes what was in force at a time again. The error wraps replay.ErrOutside where that is not kept.
 	Past func(ctx context.Context, at time.Time) (Past, error)
 }
@@ -130,7 +133,7 @@ func Start(cfg Config, src Source) (*Server, error) {
 		return nil, errors.New("dashboard: listener, gatherer and logger are required")
 	}
 	if src.Node == nil || src.Health == nil || src.Control == nil || src.Snapshot == nil || src.Submit == nil || src.Challenge == nil ||
-		src.Keys == nil || src.OrderKeys == nil || src.Changed == nil || src.Events == nil || src.Past == nil {
+		src.Keys == nil || src.OrderKeys == nil || src.Changed == nil || src.Events == nil || src.Journal == nil || src.Past == nil {
 		return nil, errors.New("dashboard: every function of the source is required")
 	}
 	s := &Server{src: src, logger: cfg.Logger, hosts: hostSet(cfg.Hosts), closing: make(chan struct{})}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -244,6 +246,34 @@ func (f *fake) past(_ context.Context, at time.Time) (Past, error) {
 	return Past{}, fmt.Errorf("%w: %v", replay.ErrOutside, at.UTC())
 }
 
+// find is the obvious way; a cursor is how many events are behind it.
+func (f *fake) find(_ context.Context, q JournalQuery) (p JournalPage, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	skip := 0
+	if q.Cursor != "" {
+		if skip, err = strconv.Atoi(q.Cursor); err != nil {
+			return p, fmt.Errorf("%w: %q", ErrCursor, q.Cursor)
+		}
+	}
+	if q.Subject == "damaged" {
+		return p, errors.New("journal: read error")
+	}
+	p.Cursor = strconv.Itoa(len(f.journal))
+	for i, e := range f.journal[min(skip, len(f.journal)):] {
+		switch {
+		case e.Time.Before(q.From) || !q.To.IsZero() && e.Time.After(q.To) || q.Subject != "" && !about(e.Subject, q.Subject) || len(q.Kinds) > 0 && !slices.Contains(q.Kinds, e.Kind):
+		case len(p.Events) < q.Limit:
+			p.Events = append(p.Events, e)
+		case q.Newest:
+			p.Events, p.More = append(p.Events[1:], e), true
+		case !p.More:
+			p.More, p.Cursor = true, strconv.Itoa(skip+i)
+		}
+	}
+	return p, nil
+}
+
 // get reads a field of the fake for a Source.
 func get[T any](f *fake, read func() T) func() T {
 	return func() T {
@@ -277,6 +307,7 @@ func (f *fake) source() Source {
 			return control.Result{}, fmt.Errorf("%w: %q", ErrKeysOrder, o.Do)
 		},
 		Challenge: f.challenge,
+		Journal:   f.find,
 		Past:      f.past,
 		Changed:   get(f, func() <-chan struct{} { return f.changed }),
 		Events: func(after uint64) []health.Event {

@@ -24,7 +24,7 @@ type parameters struct {
 }
 
 // repeatable are the parameters that may be given more than once.
-var repeatable = map[string]bool{"if": true}
+var repeatable = map[string]bool{"if": true, "kind": true}
 
 func query(r *http.Request, known ...string) *parameters {
 	values, err := url.ParseQuery(r.URL.RawQuery)
@@ -84,20 +84,40 @@ func (p *parameters) prefix(name string) netip.Prefix {
 	return prefix
 }
 
-// past reads a time before now: by RFC 3339, or how long ago it was. It is zero where none is given.
+// past reads a time before now, as pastTime does. It is zero where none is given.
 func (p *parameters) past(name string, now time.Time) time.Time {
 	text := p.values.Get(name)
 	if text == "" {
 		return time.Time{}
 	}
-	if ago, err := time.ParseDuration(text); err == nil && ago < 0 {
-		return now.Add(ago)
-	}
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := pastTime(text, now)
 	if err != nil {
-		p.bad("%s: %q is no time, want one like 2026-01-31T03:12:00Z (RFC 3339), or how long ago like -15m", name, text)
+		p.bad("%s: %v", name, err)
 	}
 	return at
+}
+
+// pastTime reads a time by RFC 3339, a time of day in UTC that was last, or how long ago it was, with or without a minus.
+func pastTime(text string, now time.Time) (time.Time, error) {
+	if ago, err := time.ParseDuration(text); err == nil {
+		return now.Add(-ago.Abs()), nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	for _, layout := range []string{"15:04:05", "15:04"} {
+		clock, err := time.Parse(layout, text)
+		if err != nil {
+			continue
+		}
+		day := now.UTC()
+		at := time.Date(day.Year(), day.Month(), day.Day(), clock.Hour(), clock.Minute(), clock.Second(), clock.Nanosecond(), time.UTC)
+		if at.After(now) {
+			at = at.AddDate(0, 0, -1)
+		}
+		return at, nil
+	}
+	return time.Time{}, fmt.Errorf("%q is no time, want one like 2026-01-31T03:12:00Z (RFC 3339), 03:12 or 03:12:30 (when it was last so late, UTC), or how long ago like 15m", text)
 }
 
 // refused answers with all that is wrong, if anything is.

@@ -115,14 +115,25 @@ var routes = []route{
 		{"client", "address the query comes from; default that of the subnet, or else of the request"},
 		{"subnet", "EDNS client subnet, as a prefix"},
 		{"random", "number from 0 to 4294967295 that decides between equals; default drawn"},
-		{"at", "replay this time: RFC 3339, or how long ago, as `-15m`"},
+		{"at", "replay this time: " + timesTaken},
 		{"if", "what is supposed: " + whatif.Usage + "; commas join several, and it can be given several times"}},
 		"GET /v1/explain?name=api.example.com&type=A&client=203.0.113.9&subnet=198.51.100.0/24&random=0", (*Server).getExplain},
-	{"GET", "/v1/events", "The journal, oldest first.", []param{
-		{"after", "only events after this sequence; default 0"},
-		{"limit", "at most so many; default 200, at most 1000. Without `after` they are the newest"}},
-		"GET /v1/events?after=10", (*Server).getEvents},
-	{"GET", "/v1/stream", "Server-sent events: `status` (as `/v1/status`, whenever something changed) and `event` (a line of the journal; the " +
+	{"GET", "/v1/events", "The journal, oldest first. With `after` alone it is that of this run of the node, as far back as it is in memory; with any of the others what is on disk, of earlier runs too. " +
+		"Events about checks have `evidence`: of a `status` or `held` the vote of every region and the opinion of every vantage, of a `verdict` the last probes of this vantage.", []param{
+		{"after", "only events of this run after this sequence; default 0"},
+		{"from", "only events since then: " + timesTaken},
+		{"to", "only events until then; likewise"},
+		{"subject", "only events about this check, endpoint, pool, control, zone or node; `euw1` is about `api/euw1/ipv4` too"},
+		{"kind", "only events of this kind, or of several with commas between: " + kindNames()},
+		{"cursor", "go on behind the last event of an earlier answer, of which it is the `cursor`"},
+		{"limit", "at most so many; default 200, at most 1000. Without `after`, `from` and `cursor` they are the newest"}},
+		"GET /v1/events?subject=euw1&from=2h&kind=status,held", (*Server).getEvents},
+	{"GET", "/v1/why", "Why a check, or every check of an endpoint, was in the state that it was in: since when, by which votes and probes, until when, and what was set by hand. " +
+		"With `Accept: text/plain` as text. It is the view of this node, by its journal on disk.", []param{
+		{"subject", "name of an endpoint or check; required"},
+		{"at", "when: " + timesTaken + "; default now"}},
+		"GET /v1/why?subject=euw1&at=14:03", (*Server).getWhy},
+	{"GET", "/v1/stream", "Server-sent events: `status` (as `/v1/status`, whenever something changed) and `event` (a line of the journal without its evidence; the " +
 		"newest 100 at first, those that were missed with `Last-Event-ID`).", nil,
 		"GET /v1/stream", (*Server).getStream},
 	{"GET", "/metrics", "Metrics in the formats of Prometheus.", nil, "GET /metrics", nil},

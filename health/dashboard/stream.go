@@ -65,25 +65,6 @@ func (s *Server) picture() picture {
 	return s.latest
 }
 
-func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
-	q := query(r, "after", "limit")
-	after, limit := q.number("after", 0, 1<<63), int(q.number("limit", 200, maxEvents))
-	if q.refused(w) {
-		return
-	}
-	events := append([]health.Event{}, s.src.Events(after)...)
-	more := len(events) > limit
-	if q.values.Has("after") {
-		events = events[:min(len(events), limit)]
-	} else {
-		events = events[max(0, len(events)-limit):]
-	}
-	reply(w, struct {
-		Events []health.Event `json:"events"`
-		More   bool           `json:"more"` // there are others
-	}{events, more})
-}
-
 // getStream sends the status whenever there is a newer one, and every event of the journal once.
 //
 // A client has streamWait to take each write; nothing is queued for it meanwhile but what the journal keeps.
@@ -161,6 +142,7 @@ func (o *stream) resume(id string, kept []health.Event) {
 
 func (o *stream) events(events []health.Event) {
 	for _, e := range events {
+		e.Evidence = nil // whoever wants it asks for the event; a change of many checks would be megabytes for each client
 		text, err := json.Marshal(e)
 		if err != nil {
 			panic(fmt.Sprintf("dashboard: event %+v does not encode: %v", e, err))

@@ -64,6 +64,7 @@ func newCluster(t *testing.T) (nodes []nodefile.Node) {
 			DNS: []netip.AddrPort{free}, Gossip: gossip, Control: control, Gateway: []netip.AddrPort{free}, API: free,
 			GossipKey: filepath.Join(secrets, keys.Gossip), CA: filepath.Join(secrets, keys.CACertificate),
 			Certificate: filepath.Join(secrets, name+".crt"), Key: filepath.Join(secrets, name+".key"), Timing: nodefile.Local,
+			Journal: nodefile.Journal{Keep: 24 * time.Hour, SizeMiB: 1},
 		})
 	}
 	for i := range nodes {

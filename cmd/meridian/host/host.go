@@ -25,6 +25,7 @@ import (
 	"github.com/meridian-gslb/meridian/cmd/internal/keyring"
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
+	"github.com/meridian-gslb/meridian/cmd/meridian/journal"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/cmd/meridian/past"
 	"github.com/meridian-gslb/meridian/dns/server"
@@ -53,7 +54,8 @@ type Host struct {
 	metrics  *metrics
 	compiler *compiler
 	placer   *placer
-	journal  *journal
+	recent   recent
+	journal  *journal.Store
 	past     *past.Store // nil: nothing is kept for replays
 
 	node    *node.Node        // owned by the goroutine of run
@@ -118,7 +120,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	ctx, stop := context.WithCancel(context.Background())
 	h := &Host{
 		ctx: ctx,
-		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(), journal: newJournal(),
+		cfg: cfg, log: o.Logger, registry: prometheus.NewRegistry(), changed: newSignal(),
 		events: make(chan func(time.Time), eventQueue),
 		stop:   stop, stopped: make(chan struct{}), fatal: make(chan error, 1), reloaded: make(chan struct{}, 1), rekey: make(chan struct{}, 1), onEvents: o.Events,
 	}
@@ -152,6 +154,9 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	if err := h.openPast(); err != nil {
 		return nil, err
 	}
+	if err := h.openJournal(); err != nil {
+		return nil, err
+	}
 	h.node = node.New(node.Config{
 		Name: cfg.Name, Region: cfg.Region, Roles: cfg.Roles, Key: h.identity.Key(), Sign: h.identity.Sign, Verify: pki.Verify,
 	}, saved, now)
@@ -166,6 +171,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	}
 	h.done.Go(func() { h.run(ctx) })
 	h.done.Go(func() { h.behind.run(h.stopped) })
+	h.done.Go(func() { h.journal.Run(h.stopped) })
 	if h.past != nil {
 		h.done.Go(func() { h.past.Run(h.stopped) })
 	}

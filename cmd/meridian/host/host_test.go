@@ -57,7 +57,7 @@ func newNode(t *testing.T) nodefile.Node {
 		GossipKey: filepath.Join(secrets, keys.Gossip), CA: filepath.Join(secrets, keys.CACertificate),
 		Certificate: filepath.Join(secrets, "us-east.crt"), Key: filepath.Join(secrets, "us-east.key"),
 		TLS:    nodefile.TLS{Certificate: filepath.Join(secrets, "us-east.crt"), Key: filepath.Join(secrets, "us-east.key")},
-		Timing: nodefile.Local, Replay: nodefile.Replay{Keep: 24 * time.Hour, SizeMiB: 64, WorldsMiB: 256},
+		Timing: nodefile.Local, Replay: nodefile.Replay{Keep: 24 * time.Hour, SizeMiB: 64, WorldsMiB: 256}, Journal: nodefile.Journal{Keep: 24 * time.Hour, SizeMiB: 1},
 	}
 }
 

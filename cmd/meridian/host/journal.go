@@ -1,24 +1,28 @@
 package host
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/journal"
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/dashboard"
 )
 
-// maxEvents bounds the journal in memory; the oldest events go first.
+// maxEvents bounds the events in memory; the oldest events go first.
 const maxEvents = 10_000
 
-// A journal keeps the last events of a node for people who ask.
-type journal struct {
+// recent keeps the last events of a node for streams; the journal on disk has those before them.
+type recent struct {
 	mu     sync.Mutex
 	events []health.Event
 }
 
-func newJournal() *journal { return &journal{} }
-
-func (j *journal) add(events []health.Event) {
+func (j *recent) add(events []health.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.events = append(j.events, events...)
@@ -28,7 +32,7 @@ func (j *journal) add(events []health.Event) {
 }
 
 // after returns the events with a sequence above one, oldest first.
-func (j *journal) after(sequence uint64) []health.Event {
+func (j *recent) after(sequence uint64) []health.Event {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i, e := range j.events {
@@ -37,6 +41,25 @@ func (j *journal) after(sequence uint64) []health.Event {
 		}
 	}
 	return nil
+}
+
+// openJournal opens the events on disk.
+func (h *Host) openJournal() error {
+	limits := journal.Limits{Keep: h.cfg.Journal.Keep, Bytes: int64(h.cfg.Journal.SizeMiB) << 20}
+	var err error
+	if h.journal, err = journal.Open(journal.Config{Dir: filepath.Join(h.cfg.Data, "journal"), Node: h.cfg.Name, Limits: limits, Logger: h.log}); err != nil {
+		return err
+	}
+	return h.registry.Register(h.journal)
+}
+
+// journalled finds events on disk.
+func (h *Host) journalled(ctx context.Context, q dashboard.JournalQuery) (dashboard.JournalPage, error) {
+	p, err := h.journal.Find(ctx, journal.Query(q))
+	if errors.Is(err, journal.ErrCursor) {
+		err = fmt.Errorf("%w: %q", dashboard.ErrCursor, q.Cursor)
+	}
+	return dashboard.JournalPage(p), err
 }
 
 // eventLines say how a kind of event is logged: its level, a constant message, and what its subject is.

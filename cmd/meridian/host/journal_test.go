@@ -1,14 +1,18 @@
 package host
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/meridian-gslb/meridian/health"
+	"github.com/meridian-gslb/meridian/health/dashboard"
 )
 
-func TestJournal(t *testing.T) {
-	j := newJournal()
+func TestRecent(t *testing.T) {
+	j := new(recent)
 	if got := j.after(0); got != nil {
 		t.Errorf("after(0) of an empty journal = %v, want none", got)
 	}
@@ -74,5 +78,48 @@ func TestSignal(t *testing.T) {
 	case <-s.next():
 		t.Error("next is closed without a change since")
 	default:
+	}
+}
+
+// What happened is still known to the next process, and who started it.
+func TestJournalOnDisk(t *testing.T) {
+	cfg := newNode(t)
+	for range 2 {
+		h, _, err := start(t, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	h, _, err := start(t, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	p, err := h.journalled(context.Background(), dashboard.JournalQuery{Kinds: []health.EventKind{health.EventStarted, health.EventStopped, health.EventConfig}, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, e := range p.Events {
+		kinds = append(kinds, string(e.Kind))
+	}
+	if got, want := strings.Join(kinds, " "), "started config stopped started config stopped started config"; got != want {
+		t.Errorf("the journal of three processes has %s, want %s", got, want)
+	}
+	if _, err := h.journalled(context.Background(), dashboard.JournalQuery{Cursor: "x"}); !errors.Is(err, dashboard.ErrCursor) {
+		t.Errorf("with a bad cursor: %v, want ErrCursor", err)
+	}
+}
+
+// Every kind of event that a node makes is logged as what it is.
+func TestEventLines(t *testing.T) {
+	for _, kind := range health.EventKinds {
+		_, logged := eventLines[kind]
+		if onDisk := kind == health.EventStarted || kind == health.EventStopped || kind == health.EventGap; logged == onDisk {
+			t.Errorf("kind %s is logged: %v, and only made by the journal on disk: %v", kind, logged, onDisk)
+		}
 	}
 }

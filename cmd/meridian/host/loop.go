@@ -70,7 +70,8 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	if r.PushPull != nil {
 		h.pushPull.Store(&r.PushPull)
 	}
-	h.journal.add(r.Events)
+	h.recent.add(r.Events)
+	h.journal.Add(r.Events)
 	if h.onEvents != nil && len(r.Events) > 0 {
 		h.onEvents(r.Events)
 	}

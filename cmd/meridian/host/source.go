@@ -28,7 +28,8 @@ func (h *Host) source() dashboard.Source {
 		OrderKeys: h.takeOrder,
 		Challenge: h.challenge,
 		Changed:   h.changed.next,
-		Events:    h.journal.after,
+		Events:    h.recent.after,
+		Journal:   h.journalled,
 		Past:      h.replayed,
 	}
 }

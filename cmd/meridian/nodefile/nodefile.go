@@ -61,7 +61,14 @@ type Node struct {
 
 	Timing Timing
 
-	Replay Replay
+	Replay  Replay
+	Journal Journal
+}
+
+// A Journal is how much is kept of the events of the node.
+type Journal struct {
+	Keep    time.Duration
+	SizeMiB int
 }
 
 // A Replay is how much is kept of what answers followed from, for explanations of a time that is past.
@@ -130,6 +137,7 @@ type nodeKeys struct {
 	tls     strict.At[TLS]
 	timing  Timing
 	replay  Replay
+	journal Journal
 }
 
 const (
@@ -260,6 +268,11 @@ var replayObject = strict.Object[Replay]{
 		func(r *Replay) *int { return &r.WorldsMiB }),
 }
 
+var journalObject = strict.Object[Journal]{
+	strict.Optional("keep", "for how long", "720h", strict.Duration(time.Hour, 366*24*time.Hour), func(j *Journal) *time.Duration { return &j.Keep }),
+	strict.Optional("size_mib", "MiB of events; what is older goes before its time", "64", strict.Integer(1, 1<<20), func(j *Journal) *int { return &j.SizeMiB }),
+}
+
 var object = strict.Object[nodeKeys]{
 	strict.Required("name", "unique in the mesh; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.name }),
 	strict.Required("region", "one of the world's regions; as in the certificate", strict.Name[string](), func(n *nodeKeys) *string { return &n.region }),
@@ -291,6 +304,8 @@ var object = strict.Object[nodeKeys]{
 		func(n *nodeKeys) *Timing { return &n.timing }),
 	strict.Optional("replay", "how much is kept of what answers followed from, for `meridian explain NAME --at TIME`", "{}", replayObject.Type("limits of replays"),
 		func(n *nodeKeys) *Replay { return &n.replay }),
+	strict.Optional("journal", "how much is kept of events, for `meridian why` and `meridian journal`", "{}", journalObject.Type("limits of the journal"),
+		func(n *nodeKeys) *Journal { return &n.journal }),
 }
 
 // Reference returns every key of node.yaml as Markdown.
@@ -329,7 +344,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 		Name: health.NodeID(k.name), Region: geo.RegionID(k.region),
 		World: abs(k.world), Data: abs(k.data),
 		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, XDP: l.xdp.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
-		Seeds: k.seeds, Timing: k.timing, Replay: k.replay,
+		Seeds: k.seeds, Timing: k.timing, Replay: k.replay, Journal: k.journal,
 		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 		TLS: TLS{abs(k.tls.Value.Certificate), abs(k.tls.Value.Key)},
 	}

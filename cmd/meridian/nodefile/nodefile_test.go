@@ -85,7 +85,7 @@ func TestGood(t *testing.T) {
 			Voters:    []nodefile.Voter{{"n1", "192.0.2.1:7000"}, {"n2", "n2.example.com:7000"}, {"n3", "n3.example.com:7000"}},
 			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
 			TLS:    nodefile.TLS{Certificate: "testdata/keys/ns1.crt", Key: "/etc/meridian/ns1.key"},
-			Timing: nodefile.Local, Replay: nodefile.Replay{Keep: 48 * time.Hour, SizeMiB: 8, WorldsMiB: 0},
+			Timing: nodefile.Local, Replay: nodefile.Replay{Keep: 48 * time.Hour, SizeMiB: 8, WorldsMiB: 0}, Journal: nodefile.Journal{Keep: 2160 * time.Hour, SizeMiB: 16},
 			Nameserver: nodefile.Nameserver{
 				NSID: "n1.fra", Chaos: []nodefile.ChaosText{{"id.server", "n1"}, {"version.bind", "not told"}}, BadCookie: true, ExtendedErrors: true, RateMode: nodefile.RateOn,
 				Rate: rrl.Limits{
@@ -101,7 +101,7 @@ func TestGood(t *testing.T) {
 			Name: "n1", Region: "eu-west", Roles: health.RoleProbe, World: "testdata/world", Data: "testdata/data",
 			Gossip: netip.MustParseAddrPort("192.0.2.1:7946"), API: netip.MustParseAddrPort("127.0.0.1:8053"),
 			GossipKey: "testdata/gossip.key", Certificate: "testdata/n1.crt", Key: "testdata/n1.key", CA: "testdata/ca.crt",
-			Timing: nodefile.WAN, Replay: nodefile.Replay{Keep: 24 * time.Hour, SizeMiB: 64, WorldsMiB: 256},
+			Timing: nodefile.WAN, Replay: nodefile.Replay{Keep: 24 * time.Hour, SizeMiB: 64, WorldsMiB: 256}, Journal: nodefile.Journal{Keep: 720 * time.Hour, SizeMiB: 64},
 			Nameserver: nodefile.Nameserver{NSID: "n1", Cookies: true, RateMode: nodefile.RateLog, Rate: rrl.Default()},
 		}},
 	} {
