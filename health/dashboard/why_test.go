@@ -52,7 +52,7 @@ func TestWhy(t *testing.T) {
 	verdict := &health.Evidence{Before: health.Up, After: health.Down, Attempts: []health.Attempt{
 		{Start: at("14/2:0"), Reason: health.ReasonOK, Detail: "status 200", Connect: 10 * time.Millisecond, TLS: 21 * time.Millisecond, FirstByte: 1500 * time.Millisecond, Total: 1534 * time.Millisecond},
 		{Start: at("14/2:10.5"), Reason: health.ReasonStatus, Detail: "status 500", Connect: 400 * time.Microsecond, FirstByte: 2 * time.Millisecond, Total: 3 * time.Millisecond}}}
-	held := &health.Evidence{Before: health.Down, After: health.Down, Held: true, Assigned: 4, Fresh: 1, Regions: down.Regions[:1]}
+	held := &health.Evidence{Before: health.Down, After: health.Down, Held: true, Hold: health.HoldSilent, Quorum: health.Quorum{Preset: health.QuorumMajority}, Assigned: 4, Fresh: 1, Regions: down.Regions[:1]}
 	journal := []line{
 		{"8/59:0", health.EventStarted, "us1", "started", nil},
 		{"9/0:0", health.EventStatus, check, "up, was unknown", up},
@@ -87,7 +87,7 @@ The probes from here, node us1, the last of which made its own verdict down at 1
 		{"held meanwhile", "14/4:30", `
 gateway/euw1/ipv4 was DOWN (held) at 2026-03-01 14:04:30 UTC, as node us1 saw it.
 …
-Held since 14:04:00.000: too few vantages to go by, so the state stayed: 0 of 1 regions that voted said up, 1 of 4 vantages counted.
+Held since 14:04:00.000, so that the state stayed: half or fewer of the vantages were fresh: 0 of 1 regions that voted said up, 1 of 4 vantages counted. The quorum is majority.
   ap-south  down  ap1: down, timeout
 …
 `},
@@ -132,6 +132,25 @@ Mind: the journal does not reach back to that time.
 			t.Errorf("%s:\n%s\nwant\n%s", tt.name, got, tt.want)
 		} else if i == 0 && !strings.Contains(string(manual), "```\n$ meridian why euw1 --at 14:03\n"+got+"```\n") {
 			t.Errorf("docs/operation.md does not show\n%s", got)
+		}
+	}
+}
+
+func TestSayTerms(t *testing.T) {
+	var b strings.Builder
+	sayVotes(&b, "The votes that made it down, at 14:02", &health.Evidence{Terms: []health.TermState{
+		{Check: "web/euw1/ipv4", State: health.Up}, {Check: "disk/euw1/ipv4", State: health.Down, Invert: true, Veto: true}, {Check: "new/euw1/ipv4", Shadow: true}}})
+	if got, want := b.String(), `
+The votes that made it down, at 14:02, by the checks of the group:
+  web/euw1/ipv4   up
+  disk/euw1/ipv4  down, inverted, veto
+  new/euw1/ipv4   unknown, shadow: does not count
+`; got != want {
+		t.Errorf("of a group: %s\nwant %s", got, want)
+	}
+	for _, hold := range []health.Hold{health.HoldNone, health.HoldSilent, health.HoldUnsteady, health.HoldUnproven, health.HoldFrozen, health.HoldMass} {
+		if holdWords[hold] == "" {
+			t.Errorf("no words for %q", hold)
 		}
 	}
 }

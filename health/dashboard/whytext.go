@@ -41,7 +41,7 @@ func (k *whyCheck) text(b *strings.Builder, a *whyAnswer) {
 		sayVotes(b, fmt.Sprintf("The votes that made it %v, at %s", k.State, clock(k.Event.Time, a.At)), k.Event.Evidence)
 	}
 	if k.Hold != nil && k.Held {
-		sayVotes(b, "Held since "+clock(k.Hold.Time, a.At)+": too few vantages to go by, so the state stayed", k.Hold.Evidence)
+		sayVotes(b, fmt.Sprintf("Held since %s, so that the state stayed: %s", clock(k.Hold.Time, a.At), holdWords[k.Hold.Evidence.Hold]), k.Hold.Evidence)
 	}
 	if e := k.Verdict; e != nil {
 		k.sayProbes(b, a, e)
@@ -84,6 +84,16 @@ func after(e *health.Event) string {
 	return e.Evidence.After.String()
 }
 
+// holdWords say why a status was held. A reason of another version is none of them, and the event's own text says it.
+var holdWords = map[health.Hold]string{
+	health.HoldNone:     "the journal does not say why",
+	health.HoldSilent:   "half or fewer of the vantages were fresh",
+	health.HoldUnsteady: "half or fewer of the vantages were heard steadily",
+	health.HoldUnproven: "nothing was ever up under this definition of the check",
+	health.HoldFrozen:   "all automatic change was frozen",
+	health.HoldMass:     "most targets went down at once, by doubtful evidence",
+}
+
 // sayVotes lists what every vantage said, region by region.
 func sayVotes(b *strings.Builder, title string, e *health.Evidence) {
 	up, voting := 0, 0
@@ -95,7 +105,15 @@ func sayVotes(b *strings.Builder, title string, e *health.Evidence) {
 			up++
 		}
 	}
-	fmt.Fprintf(b, "\n%s: %d of %d regions that voted said up, %d of %d vantages counted.\n", title, up, voting, e.Fresh, e.Assigned)
+	rule := ""
+	if e.Quorum != (health.Quorum{}) {
+		rule = fmt.Sprintf(" The quorum is %v.", e.Quorum)
+	}
+	if len(e.Terms) > 0 {
+		sayTerms(b, title, e.Terms)
+		return
+	}
+	fmt.Fprintf(b, "\n%s: %d of %d regions that voted said up, %d of %d vantages counted.%s\n", title, up, voting, e.Fresh, e.Assigned, rule)
 	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
 	for _, vote := range e.Regions {
 		voted := vote.State.String()
@@ -110,6 +128,25 @@ func sayVotes(b *strings.Builder, title string, e *health.Evidence) {
 			said = []string{"no vantage is known"}
 		}
 		fmt.Fprintf(w, "  %s\t%s\t%s\n", vote.Region, voted, strings.Join(said, "; "))
+	}
+	w.Flush() // a strings.Builder takes everything
+}
+
+// sayTerms lists the checks of a group, which decide instead of votes.
+func sayTerms(b *strings.Builder, title string, terms []health.TermState) {
+	fmt.Fprintf(b, "\n%s, by the checks of the group:\n", title)
+	w := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
+	for _, t := range terms {
+		said := t.State.String()
+		for _, is := range []struct {
+			so   bool
+			name string
+		}{{t.Invert, "inverted"}, {t.Veto, "veto"}, {t.Shadow, "shadow: does not count"}} {
+			if is.so {
+				said += ", " + is.name
+			}
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", t.Check, said)
 	}
 	w.Flush() // a strings.Builder takes everything
 }
