@@ -4,10 +4,10 @@ GO ?= go
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: test quick unit race browser lint-deploy soak bench microbench bench-deps docs deps build
+.PHONY: test quick unit lab race browser lint-deploy soak bench microbench bench-deps docs deps build
 
 # Quick checks first. Each step says how long it took.
-test: deps quick unit race browser lint-deploy
+test: deps quick unit lab race browser lint-deploy
 	@echo "make test: all green; each step above says how long it took"
 
 build:
@@ -24,7 +24,11 @@ quick:
 
 # Without the race detector: allocations are counted, mutants are caught, the real binary is started.
 unit:
-	@.ci/step "tests" .ci/gotest -timeout 25m ./...
+	@.ci/step "tests" .ci/gotest -timeout 25m $$($(GO) list ./... | grep -v '/cmd/internal/lab$$')
+
+# By itself: it measures times, and takes most of two processors.
+lab:
+	@.ci/step "the lab" .ci/gotest -timeout 15m ./cmd/internal/lab
 
 race:
 	@.ci/step "tests with the race detector, short" .ci/gotest -race -short -timeout 20m ./...

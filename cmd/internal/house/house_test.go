@@ -75,6 +75,7 @@ var house = []room{
 	{"cmd/internal/sim", tests, []string{"*"}, "the simulator is the world of many nodes"},
 	{"cmd/internal/wan", tests, []string{"*"}, "the virtual network carries real edges in tests"},
 	{"cmd/internal/peers", tests, []string{"*"}, "the nameservers of others run beside ours in tests"},
+	{"cmd/internal/lab", tests, []string{"cmd/internal/peers"}, "it runs the program as its users do, and knows no package that is in it"},
 	{"cmd/internal/validate", tests, []string{"*"}, "validating resolvers judge the real program"},
 	{"cmd/internal/bench", top, []string{"dns/freeport"}, "it measures the program as its users start it, and knows no package that is in it"},
 	{"cmd/internal/pki", edge, []string{"geo", "health"}, "certificates say who a node is"},
