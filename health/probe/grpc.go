@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -15,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http2"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -42,8 +42,18 @@ var (
 	errMessage = errors.New("malformed message")
 )
 
-// http2Client speaks HTTP/2 over the connections that it is handed; it dials none, and keeps none.
-var http2Client = &http2.Transport{AllowHTTP: true, DisableCompression: true, MaxHeaderListSize: headLimit}
+// overHTTP2 makes a client of HTTP/2 of a connection, which stays the caller's to close. Whether that is encrypted is no matter of the client: it
+// begins at once, as is right without TLS and where ALPN has said h2.
+func overHTTP2(ctx context.Context, t *health.Target, conn net.Conn) (*http.ClientConn, error) {
+	transport := &http.Transport{
+		DialContext:            func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+		Protocols:              new(http.Protocols),
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: headLimit,
+	}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	return transport.NewClientConn(ctx, "http", t.Address.String())
+}
 
 // probeGRPC asks the health service (grpc.health.v1) on a connection of its own whether a service serves.
 //
@@ -65,7 +75,7 @@ func probeGRPC(ctx context.Context, t *health.Target, w wire) (r health.Result) 
 	start := time.Now()
 	tape := &tape{Conn: conn, left: wireLimit}
 	conn.SetWriteDeadline(start.Add(firstByte))
-	client, err := http2Client.NewClientConn(tape)
+	client, err := overHTTP2(ctx, t, tape)
 	if err != nil {
 		fail(&r, "request", err, firstByte, health.ReasonOther)
 		return r

@@ -101,7 +101,7 @@ func TestGRPC(t *testing.T) {
 		{"HTTP/1.1", answers(t, status(200, "", "")), "", health.ReasonOther, "first byte: …"},
 		{"refused", refuses(t), "", health.ReasonRefused, "connect: refused"},
 		{"closed", talks(t, func(*net.TCPConn) {}), "", health.ReasonReset, "first byte: …"},
-		{"reset", talks(t, func(c *net.TCPConn) { c.SetLinger(0) }), "", health.ReasonReset, "first byte: connection reset"},
+		{"reset", talks(t, func(c *net.TCPConn) { c.SetLinger(0) }), "", health.ReasonReset, "first byte: connection …"}, // reset to who reads, closed if who writes was told first
 	} {
 		target := health.Target{Kind: health.KindGRPC, Address: row.server, Options: health.Options{Service: row.service}}
 		got := try(&target, nil)
