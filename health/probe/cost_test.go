@@ -132,8 +132,13 @@ func BenchmarkTenThousandTargets(b *testing.B) {
 				ID: health.CheckID(fmt.Sprintf("api/e%04d/ipv4", i)), Kind: health.KindHTTP, Address: at, Interval: 10 * time.Second, Fall: 3, Rise: 3,
 			}
 		}
-		r.Assign(assignment(targets...))
-		time.Sleep(12 * time.Second) // the first probes are all within a second, the second within an interval
+		// The first probe of a target is within a second of its assignment: all at once would be 10,000 probes a second, and what is late for that
+		// hurries for a minute.
+		for n := 250; n <= len(targets); n += 250 {
+			r.Assign(assignment(targets[:n]...))
+			time.Sleep(500 * time.Millisecond)
+		}
+		time.Sleep(12 * time.Second) // the second probe is within an interval
 		begin, before := counts(b, registry), spent()
 		const measured = 20 * time.Second
 		time.Sleep(measured)
@@ -145,11 +150,9 @@ func BenchmarkTenThousandTargets(b *testing.B) {
 		}
 		slices.Sort(bounds)
 		total := float64(end[bounds[len(bounds)-1]] - begin[bounds[len(bounds)-1]])
-		for _, bound := range bounds {
-			if float64(end[bound]-begin[bound]) >= 0.99*total {
-				b.ReportMetric(bound*1000, "ms-late-p99-at-most")
-				break
-			}
+		for part, unit := range map[float64]string{0.5: "ms-late-p50-at-most", 0.99: "ms-late-p99-at-most"} {
+			i := slices.IndexFunc(bounds, func(bound float64) bool { return float64(end[bound]-begin[bound]) >= part*total })
+			b.ReportMetric(bounds[i]*1000, unit)
 		}
 		b.ReportMetric(total/measured.Seconds(), "probes/s")
 		b.ReportMetric(float64(used.Microseconds())/total, "cpu-µs/probe")

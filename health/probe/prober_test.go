@@ -26,7 +26,12 @@ import (
 // silentLog is of servers whose clients are rude.
 var silentLog = log.New(io.Discard, "", 0)
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(serveEnv) != "" {
+		serveForever()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func address(a net.Addr) netip.AddrPort { return netip.MustParseAddrPort(a.String()) }
 
