@@ -28,6 +28,12 @@ func (d *delegate) NotifyMsg(frame []byte) {
 		d.metrics.drop(dropSize)
 		return
 	}
+	if frame[0] == ownKind {
+		if !d.reach.take(frame[1:], time.Now()) {
+			d.metrics.drop(dropMalformed)
+		}
+		return
+	}
 	select {
 	case d.inbox.messages <- message{frame[0], bytes.Clone(frame[1:])}:
 		d.metrics.received.WithLabelValues(kindLabel(frame[0])).Inc()

@@ -48,7 +48,8 @@ type Config struct {
 	Bind      netip.AddrPort // UDP and TCP; port 0 is any free one
 	Advertise netip.AddrPort // where others reach this node; zero: Bind
 	Label     string         // of the cluster; packets and streams under another are dropped
-	Key       []byte         // of the cluster; 32 bytes, AES-256
+	Key       []byte         // of the cluster, that this node sends under; 32 bytes, AES-256
+	OldKeys   [][]byte       // that others may send under, too
 	Seeds     []string       // host:port of nodes to join
 	Meta      []byte         // this node's certificate, for Identify on the others; at most 512 bytes
 
@@ -61,6 +62,10 @@ type Config struct {
 	OnMessage  func(kind byte, payload []byte)
 	OnMembers  func([]health.Member) // after changes, several at once; sorted by Node, this node included
 	MergeState func([]byte)          // what a peer's LocalState returned
+
+	// OnReach is told of a member with whom words by UDP or TCP begin to fail or to pass again. Not on that goroutine, and never
+	// twice at a time; it must be quick.
+	OnReach func(Reach)
 
 	// LocalState is what to give a peer when states are exchanged. It must be quick and may be called from any goroutine.
 	LocalState func() []byte
@@ -78,8 +83,6 @@ func (c *Config) check() error {
 	switch {
 	case c.Name == "":
 		return errors.New("no name")
-	case len(c.Key) != 32:
-		return fmt.Errorf("key of %d bytes, want 32", len(c.Key))
 	case len(c.Meta) > MaxMeta:
 		return fmt.Errorf("metadata of %d bytes, want at most %d", len(c.Meta), MaxMeta)
 	case len(c.Label) > memberlist.LabelMaxSize:
@@ -89,6 +92,9 @@ func (c *Config) check() error {
 	case c.Rejoin < 0:
 		return fmt.Errorf("rejoin every %v, want more than 0", c.Rejoin)
 	}
+	if err := checkKeys(c.keys()); err != nil {
+		return err
+	}
 	for _, seed := range c.Seeds {
 		if err := checkSeed(seed); err != nil {
 			return err
@@ -96,6 +102,8 @@ func (c *Config) check() error {
 	}
 	return nil
 }
+
+func (c *Config) keys() [][]byte { return append([][]byte{c.Key}, c.OldKeys...) }
 
 // A Mesh is this node's part of the mesh. All methods may be called from any goroutine.
 type Mesh struct {
@@ -108,6 +116,10 @@ type Mesh struct {
 	streams *lane
 	metrics *metrics
 	log     *slog.Logger
+	reach   *reach
+
+	setting sync.Mutex // of ring, one at a time
+	ring    *memberlist.Keyring
 
 	ctx     context.Context // of everything that goes on until Close
 	cancel  context.CancelFunc
@@ -140,7 +152,9 @@ func start(config Config) (*Mesh, error) {
 	}
 	m := &Mesh{config: config, log: config.Logger, inbox: newInbox()}
 	m.table.init()
-	m.metrics = newMetrics(m.Members)
+	m.reach = newReach(config.Name, config.Local)
+	m.reach.setKeys(config.keys())
+	m.metrics = newMetrics(m.Members, m.reach.partly)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 
 	settings := settings(config.Local)
@@ -170,7 +184,11 @@ func start(config Config) (*Mesh, error) {
 
 	settings.Name = config.Name
 	settings.Label = config.Label
-	settings.SecretKey = config.Key
+	if m.ring, err = memberlist.NewKeyring(config.OldKeys, config.Key); err != nil {
+		m.metrics.unregister(config.Registerer)
+		return fail(err)
+	}
+	settings.Keyring = m.ring
 	settings.BindPort = port
 	settings.AdvertiseAddr, settings.AdvertisePort = advertised(config)
 	settings.Transport = &transport{Transport: guarded, ctx: m.ctx, timeout: settings.TCPTimeout, sockets: config.Transport == nil}
@@ -184,6 +202,7 @@ func start(config Config) (*Mesh, error) {
 	}
 	m.running.Go(m.dispatch)
 	m.running.Go(m.keepJoined)
+	m.running.Go(func() { m.keepReached(m.ctx) })
 	for range packetWorkers {
 		m.running.Go(m.packets.work)
 	}

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -35,7 +36,9 @@ const (
 
 type metrics struct {
 	members  func() []health.Member
+	partly   func(now time.Time) map[string]int
 	count    *prometheus.Desc
+	failing  *prometheus.Desc
 	sent     *prometheus.CounterVec
 	received *prometheus.CounterVec
 	dropped  *prometheus.CounterVec
@@ -43,12 +46,14 @@ type metrics struct {
 	joins    *prometheus.CounterVec
 }
 
-func newMetrics(members func() []health.Member) *metrics {
+func newMetrics(members func() []health.Member, partly func(time.Time) map[string]int) *metrics {
 	counter := func(name, help, label string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_gossip_" + name, Help: help}, []string{label})
 	}
 	return &metrics{
 		members:  members,
+		partly:   partly,
+		failing:  prometheus.NewDesc("meridian_gossip_failing_peers", "Members with whom words fail one way, by the way that fails: udp_from them to here, udp_to them, tcp_from, tcp_to.", []string{"way"}, nil),
 		count:    prometheus.NewDesc("meridian_gossip_members", "Nodes of the mesh, this one included.", []string{"region"}, nil),
 		sent:     counter("messages_sent_total", "Messages handed to the network.", "kind"),
 		received: counter("messages_received_total", "Messages taken from the network.", "kind"),
@@ -78,6 +83,7 @@ func (m *metrics) counters() []*prometheus.CounterVec {
 // Describe and Collect make m a prometheus.Collector. Regions come from certificates, so they are few.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
 	to <- m.count
+	to <- m.failing
 	for _, c := range m.counters() {
 		c.Describe(to)
 	}
@@ -90,6 +96,9 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 	}
 	for region, n := range regions {
 		to <- prometheus.MustNewConstMetric(m.count, prometheus.GaugeValue, float64(n), string(region))
+	}
+	for way, n := range m.partly(time.Now()) {
+		to <- prometheus.MustNewConstMetric(m.failing, prometheus.GaugeValue, float64(n), way)
 	}
 	for _, c := range m.counters() {
 		c.Collect(to)

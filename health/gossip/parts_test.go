@@ -21,7 +21,8 @@ import (
 func idle(c Config) *Mesh {
 	m := &Mesh{config: c, log: slog.New(slog.DiscardHandler), inbox: newInbox()}
 	m.table.init()
-	m.metrics = newMetrics(m.Members)
+	m.reach = newReach(c.Name, c.Local)
+	m.metrics = newMetrics(m.Members, m.reach.partly)
 	m.packets, m.streams = newLane(packetDepth, nil), newLane(streamDepth, nil)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
@@ -204,7 +205,7 @@ func TestLogLevels(t *testing.T) {
 			}
 			return a
 		}})
-		newLogger(slog.New(handler), newMetrics(nil)).Print(test.line)
+		newLogger(slog.New(handler), newMetrics(nil, nil)).Print(test.line)
 		if out.String() != test.want {
 			t.Errorf("%s\n gives %s, want %s", test.line, out.String(), test.want)
 		}

@@ -22,6 +22,9 @@ func (m *Mesh) Send(to health.NodeID, kind byte, payload []byte) error {
 		m.metrics.drop(dropSize)
 		return fmt.Errorf("gossip: send to %s: payload of %d bytes, want at most %d", to, len(payload), MaxMessage)
 	}
+	if kind == ownKind {
+		return fmt.Errorf("gossip: send to %s: kind %d is the mesh's own", to, kind)
+	}
 	if _, ok := m.table.get(to); !ok || string(to) == m.config.Name {
 		m.metrics.drop(dropNotMember)
 		return fmt.Errorf("gossip: send to %s: %w", to, ErrNotMember)

@@ -130,7 +130,7 @@ func TestLinesOfStreamsAreQuiet(t *testing.T) {
 		"[ERR] memberlist: UDP packet too short (0 bytes) from=127.0.0.2:1",
 	} {
 		var out bytes.Buffer
-		newLogger(slog.New(slog.NewTextHandler(&out, nil)), newMetrics(nil)).Print(line)
+		newLogger(slog.New(slog.NewTextHandler(&out, nil)), newMetrics(nil, nil)).Print(line)
 		if out.Len() > 0 {
 			t.Errorf("%s\n gives %s, want nothing", line, out.String())
 		}
