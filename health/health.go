@@ -246,6 +246,7 @@ const (
 	EventLatch     EventKind = "latch"     // a member of a pool waits to be resumed by a person, or was resumed
 	EventConfig    EventKind = "config"    // a configuration was taken or refused
 	EventMember    EventKind = "member"    // a node joined or was lost
+	EventMesh      EventKind = "mesh"      // UDP or TCP of the mesh fails with a node, or no longer; or its keys changed
 	EventDropped   EventKind = "dropped"   // a message was refused
 	EventZone      EventKind = "zone"      // a zone that is copied from others, or given to them
 	EventRecovered EventKind = "recovered" // state was read from disk, or set aside as damaged

@@ -30,6 +30,7 @@ type commands struct {
 	Release   releaseCommand   `cmd:"" help:"End the hold of a mass change: what went down is obeyed."`
 	Challenge challengeCommand `cmd:"" help:"Show, set and clear ACME challenges."`
 	CA        caCommand        `cmd:"" name:"ca" help:"Make the keys and certificates of a cluster."`
+	Keyring   keyringCommand   `cmd:"" help:"Show and change the keys of the mesh, without a cut."`
 	Key       keyCommand       `cmd:"" help:"Make, list and roll the DNSSEC keys of zones."`
 	TSIG      tsigCommand      `cmd:"" name:"tsig" help:"Make a key for transfers and updates, and print it to standard output as a file for both ends: keep that at mode 0600 (umask 077)."`
 	Import    importCommand    `cmd:"" help:"Make a world of the configuration of another nameserver."`

@@ -52,6 +52,7 @@ const (
 	kindPlaces   = "places"
 	kindFreeze   = "freeze"
 	kindMass     = "mass"
+	kindGossip   = "gossip"
 )
 
 // How long nodes may differ: what is on its way is no news, and what stays is an alarm.
@@ -64,10 +65,11 @@ const (
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           all automatic change frozen · a mass change held · nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
-//	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a node lost · no quorum of voters ·
+//	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a node lost · a node that UDP or TCP of the mesh fails with · no quorum of voters ·
 //	           nodes differ for some seconds · an endpoint set by hand past its expiry, or forced up and not measured up ·
 //	           no room for latches
-//	notice     a control off · an endpoint set by hand · a member that waits to be resumed · a check held back · one region that sees it otherwise · a node that is not ready
+//	notice     a control off · an endpoint set by hand · a member that waits to be resumed · a check held back · one region that sees it otherwise · a node that is not ready ·
+//	           nodes that send under another key of the mesh
 func find(c scene, differing map[disagreement]time.Time) []finding {
 	var f findings
 	f.snapshot(c)
@@ -242,6 +244,7 @@ func (f *findings) nodes(c scene, differing map[disagreement]time.Time) {
 			f.add(levelNotice, 4, kindNode, string(p.Name), time.Time{}, "Node %s in %s does not answer queries yet", p.Name, p.Region)
 		}
 	}
+	f.gossip(c)
 	for _, d := range disagreements(c.node) {
 		begun := differing[d.disagreement]
 		l := levelWarning
@@ -252,6 +255,26 @@ func (f *findings) nodes(c scene, differing map[disagreement]time.Time) {
 			l = levelCritical
 		}
 		f.add(l, 4, kindNode, string(d.node), begun, "Node %s differs in its %s: %s, not %s", d.node, d.what, d.have, d.want)
+	}
+}
+
+// gossip finds members with whom a protocol fails one way, and those that send under another key: a rotation that goes on.
+func (f *findings) gossip(c scene) {
+	g := c.node.Gossip
+	if g == nil {
+		return
+	}
+	var others []string
+	for _, p := range g.Peers {
+		if p.Trouble != "" {
+			f.add(levelWarning, 3, kindGossip, string(p.Node), time.Time{}, "Gossip with %s: %s", p.Node, p.Trouble)
+		}
+		if len(p.Keys) > 0 && p.Keys[0] != g.Keys[0] {
+			others = append(others, string(p.Node))
+		}
+	}
+	if len(others) > 0 {
+		f.add(levelNotice, 5, kindGossip, string(c.node.Name), time.Time{}, "Key %s of the mesh is sent under here, and another by %s: a rotation is not over", g.Keys[0], someOf("node", others, len(others)))
 	}
 }
 
@@ -305,6 +328,8 @@ func together(f finding) string {
 		return [...]string{levelNotice: "endpoints are set by hand", levelWarning: "endpoints are set by hand past the end of that, or up against what is measured"}[f.Level]
 	case kindLatch:
 		return "members wait to be resumed"
+	case kindGossip:
+		return [...]string{levelNotice: "rotations of keys are not over", levelWarning: "members are reached by gossip in part"}[f.Level]
 	case kindRule:
 		return "safety rules are broken"
 	case kindNode:

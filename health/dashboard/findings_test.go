@@ -106,6 +106,26 @@ func TestFindings(t *testing.T) {
 				peer("ap1", func(p *Peer) { p.Alive = true })(f)
 				peer("eu1", func(p *Peer) { p.Alive = true })(f)
 			}, well, ""},
+			{"UDP fails with a node", 0, func(f *fake) {
+				f.change(func(n *NodeInfo) {
+					n.Gossip = &Gossip{Keys: []string{"aa"}, Peers: []GossipPeer{{Node: "ap1", Trouble: "UDP fails from here to it, TCP works (firewall?)", Keys: []string{"aa"}}, {Node: "eu1"}}}
+				})
+			}, "Gossip with ap1: UDP fails from here to it, TCP works (firewall?)", "warning"},
+			{"with two", 0, func(f *fake) {
+				f.change(func(n *NodeInfo) {
+					n.Gossip = &Gossip{Keys: []string{"aa"}, Peers: []GossipPeer{{Node: "ap1", Trouble: "x"}, {Node: "eu1", Trouble: "x"}}}
+				})
+			}, "2 members are reached by gossip in part: ap1, eu1", "warning"},
+			{"a key is being replaced", 0, func(f *fake) {
+				f.change(func(n *NodeInfo) {
+					n.Gossip = &Gossip{Keys: []string{"bb", "aa"}, Peers: []GossipPeer{{Node: "ap1", Keys: []string{"aa", "bb"}}, {Node: "eu1", Keys: []string{"bb"}}}}
+				})
+			}, well + ". Key bb of the mesh is sent under here, and another by node ap1: a rotation is not over", "notice"},
+			{"it is", 0, func(f *fake) {
+				f.change(func(n *NodeInfo) {
+					n.Gossip = &Gossip{Keys: []string{"bb"}, Peers: []GossipPeer{{Node: "ap1", Keys: []string{"bb"}}}}
+				})
+			}, well, ""},
 			{"set by hand", 0, byHand("euw1=drain/1h"), well + ". Endpoint euw1 is drained since 2000-01-01T00:00:00Z, expires 2000-01-01T01:00:00Z (mia: drill); measured up", "notice"},
 			{"forced up, and so it is", 0, byHand("euw1=force_up"), well + ". Endpoint euw1 is forced up since 2000-01-01T00:00:00Z (mia: drill); measured up", "notice"},
 			{"a check is down that people have answered", 0, all("euw1/ipv4", health.Down, health.ReasonTimeout),

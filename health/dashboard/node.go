@@ -21,7 +21,25 @@ type NodeInfo struct {
 	Refused       *Refusal          `json:"refused,omitempty"`        // nil: the configuration on disk is in force
 	PlacesRefused *Refusal          `json:"places_refused,omitempty"` // nil: clients are placed by the databases and overrides as they are on disk
 	Failing       *Failing          `json:"failing,omitempty"`        // nil: the node answers all zones, or is no nameserver
+	Gossip        *Gossip           `json:"gossip,omitempty"`         // nil: the mesh is not open yet
 	Peers         []Peer            `json:"-"`                        // ordered by name, this node included; shown by themselves
+}
+
+// Gossip is how words pass in the mesh.
+type Gossip struct {
+	Keys  []string     `json:"keys"`  // fingerprints of this node's keys, the one that it sends under first
+	Peers []GossipPeer `json:"peers"` // ordered by name
+}
+
+// A GossipPeer is a member that this node passes words with: each way is unknown, works or fails.
+type GossipPeer struct {
+	Node    health.NodeID `json:"node"`
+	UDPFrom string        `json:"udp_from"` // it to here
+	UDPTo   string        `json:"udp_to"`   // as it says
+	TCPFrom string        `json:"tcp_from"`
+	TCPTo   string        `json:"tcp_to"`
+	Trouble string        `json:"trouble,omitempty"` // in words; empty: nothing is known to fail
+	Keys    []string      `json:"keys"`              // as Gossip.Keys; none: it has not said
 }
 
 // Failing are the zones that the node answers SERVFAIL, for it has no data or not the keys of them.

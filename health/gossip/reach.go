@@ -249,15 +249,6 @@ func (r *reach) changed(all []Reach) (changed []Reach) {
 // Reach is how words pass between this node and every other member, sorted by Node. The caller owns the slice.
 func (m *Mesh) Reach() []Reach { return m.reach.list(time.Now()) }
 
-// TestReach has every member sent a word at once, instead of in its turn.
-func (m *Mesh) TestReach() {
-	m.reach.mu.Lock()
-	defer m.reach.mu.Unlock()
-	for _, p := range m.reach.peers {
-		p.next = time.Time{}
-	}
-}
-
 // Keys are the fingerprints of the keys of this node, the one that it sends under first.
 func (m *Mesh) Keys() []string {
 	m.reach.mu.Lock()

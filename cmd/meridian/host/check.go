@@ -29,6 +29,10 @@ func Check(cfg nodefile.Node) (*zones.Plan, []error) {
 	note(h.identify())
 	_, err := readKey(cfg.GossipKey)
 	note(err)
+	if cfg.MeshKeys != "" {
+		_, err = readMeshKeys(&cfg)
+		note(err)
+	}
 	note(checkCertificate(cfg.TLS))
 	table, err := mmdb.Load(cfg.Geo)
 	if err != nil {

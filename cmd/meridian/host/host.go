@@ -172,6 +172,7 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 	h.done.Go(func() { h.run(ctx) })
 	h.done.Go(func() { h.behind.run(h.stopped) })
 	h.done.Go(func() { h.journal.Run(h.stopped) })
+	h.done.Go(func() { h.watchMeshKeys(ctx, meshKeysEvery) })
 	if h.past != nil {
 		h.done.Go(func() { h.past.Run(h.stopped) })
 	}

@@ -83,6 +83,7 @@ var eventLines = map[health.EventKind]struct {
 	health.EventLatch:     {slog.LevelWarn, "member latched or resumed", "pool"},
 	health.EventConfig:    {slog.LevelInfo, "configuration", "what"},
 	health.EventMember:    {slog.LevelInfo, "member", "peer"},
+	health.EventMesh:      {slog.LevelWarn, "mesh", "peer"},
 	health.EventDropped:   {slog.LevelWarn, "message refused", "reason"},
 	health.EventZone:      {slog.LevelDebug, "zone moved", "zone"}, // told by who moves it
 	health.EventRecovered: {slog.LevelWarn, "state recovered", "record"},

@@ -18,6 +18,8 @@ type metrics struct {
 	places   *prometheus.CounterVec
 	compile  prometheus.Histogram
 	overflow prometheus.Counter
+
+	meshKeysRefused prometheus.Counter
 }
 
 func newMetrics(r *prometheus.Registry, h *Host) *metrics {
@@ -35,11 +37,14 @@ func newMetrics(r *prometheus.Registry, h *Host) *metrics {
 			Name: "meridian_compile_duration_seconds", Help: "Time to read and compile a world.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 12),
 		}),
+		meshKeysRefused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_gossip_keys_refused_total", Help: "Times that the changed keys of the mesh were refused.",
+		}),
 		overflow: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_node_events_dropped_total", Help: "Messages and samples dropped because the node was busy.",
 		}),
 	}
-	r.MustRegister(m.events, m.reloads, m.places, m.compile, m.overflow, newStateCollector(h),
+	r.MustRegister(m.events, m.reloads, m.places, m.compile, m.overflow, m.meshKeysRefused, newStateCollector(h),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, result := range []string{reloadTaken, reloadPartly, reloadRefused} {
 		m.reloads.WithLabelValues(result)

@@ -137,18 +137,19 @@ func (h *Host) sampled(samples []gateway.Sample) {
 const samplesAtOnce = 1000
 
 func (h *Host) openMesh() error {
-	key, err := readKey(h.cfg.GossipKey)
+	keys, err := readMeshKeys(&h.cfg)
 	if err != nil {
 		return err
 	}
 	h.mesh, err = gossip.Start(gossip.Config{
-		Name: string(h.cfg.Name), Bind: h.cfg.Gossip, BindKey: "listen.gossip", Label: "meridian", Key: key,
+		Name: string(h.cfg.Name), Bind: h.cfg.Gossip, BindKey: "listen.gossip", Label: "meridian", Key: keys[0], OldKeys: keys[1:],
 		Seeds: h.cfg.Seeds, Meta: h.identity.Meta(), Local: h.cfg.Timing == nodefile.Local,
 		Identify: func(name string, address netip.Addr, meta []byte) (health.Member, error) {
 			return h.identity.Identify(name, address, meta, time.Now())
 		},
 		OnMessage: func(_ byte, payload []byte) { h.offer(func(now time.Time) { h.node.Receive(payload, now) }) },
 		OnMembers: func(members []health.Member) { h.post(func(now time.Time) { h.node.Members(members, now) }) },
+		OnReach:   h.reached,
 		LocalState: func() []byte {
 			if messages := h.pushPull.Load(); messages != nil {
 				return health.AppendMessages(nil, *messages)

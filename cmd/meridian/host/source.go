@@ -75,7 +75,7 @@ func (h *Host) info() dashboard.NodeInfo {
 		s := h.replica.Status()
 		info.Raft, info.Quorum, info.Abstains = raftText(s), s.Leader != "", h.abstains
 	}
-	info.Failing = h.failing()
+	info.Failing, info.Gossip = h.failing(), h.gossipInfo()
 	v := h.view.Load()
 	if v == nil {
 		return info

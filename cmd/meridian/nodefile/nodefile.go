@@ -53,6 +53,7 @@ type Node struct {
 	Voters []Voter  // ordered by name
 
 	GossipKey   string // file: 32 bytes as 64 hexadecimal digits
+	MeshKeys    string // file, a key a line; empty: that of GossipKey
 	Certificate string // file, PEM
 	Key         string // file, PEM
 	CA          string // file, PEM
@@ -116,7 +117,7 @@ type listenKeys struct {
 	api     strict.At[netip.AddrPort]
 }
 
-type keyKeys struct{ gossip, certificate, key, ca string }
+type keyKeys struct{ gossip, mesh, certificate, key, ca string }
 
 type nodeKeys struct {
 	name    string
@@ -248,7 +249,9 @@ var listenObject = strict.Object[listenKeys]{
 }
 
 var keyObject = strict.Object[keyKeys]{
-	strict.Required("gossip", "file with the key of the mesh: 64 hexadecimal digits, mode 0600", path, func(k *keyKeys) *string { return &k.gossip }),
+	strict.Required("gossip", "file with the key of the cluster: 64 hexadecimal digits, mode 0600", path, func(k *keyKeys) *string { return &k.gossip }),
+	strict.Optional("mesh", "file with the keys of the mesh, likewise, one a line: the first is sent under, up to 3 others are taken; read again when it changes (within 5 s). Without it, the key of the cluster", "",
+		path, func(k *keyKeys) *string { return &k.mesh }),
 	strict.Required("certificate", "file with this node's certificate, from `meridian ca issue`", path, func(k *keyKeys) *string { return &k.certificate }),
 	strict.Required("key", "file with the key of the certificate, mode 0600", path, func(k *keyKeys) *string { return &k.key }),
 	strict.Required("ca", "file with the certificate of the cluster's CA", path, func(k *keyKeys) *string { return &k.ca }),
@@ -345,7 +348,7 @@ func (k *nodeKeys) node(dir string, report *strict.Report) *Node {
 		World: abs(k.world), Data: abs(k.data),
 		DNS: l.dns.Value, DoT: l.dot.Value, DoH: l.doh.Value, DoQ: l.doq.Value, XDP: l.xdp.Value, Gossip: l.gossip.Value, Control: l.control.Value, Gateway: l.gateway.Value, API: l.api.Value, Trusted: k.trusted,
 		Seeds: k.seeds, Timing: k.timing, Replay: k.replay, Journal: k.journal,
-		GossipKey: abs(k.keys.gossip), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
+		GossipKey: abs(k.keys.gossip), MeshKeys: abs(k.keys.mesh), Certificate: abs(k.keys.certificate), Key: abs(k.keys.key), CA: abs(k.keys.ca),
 		TLS: TLS{abs(k.tls.Value.Certificate), abs(k.tls.Value.Key)},
 	}
 	for _, path := range k.geo {

@@ -83,7 +83,7 @@ func TestGood(t *testing.T) {
 			},
 			Seeds:     []string{"n2.example.com:7946", "[2001:db8::2]:7946"},
 			Voters:    []nodefile.Voter{{"n1", "192.0.2.1:7000"}, {"n2", "n2.example.com:7000"}, {"n3", "n3.example.com:7000"}},
-			GossipKey: "testdata/keys/gossip.key", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
+			GossipKey: "testdata/keys/gossip.key", MeshKeys: "testdata/keys/mesh.keys", Certificate: "testdata/keys/n1.crt", Key: "testdata/keys/n1.key", CA: "testdata/keys/ca.crt",
 			TLS:    nodefile.TLS{Certificate: "testdata/keys/ns1.crt", Key: "/etc/meridian/ns1.key"},
 			Timing: nodefile.Local, Replay: nodefile.Replay{Keep: 48 * time.Hour, SizeMiB: 8, WorldsMiB: 0}, Journal: nodefile.Journal{Keep: 2160 * time.Hour, SizeMiB: 16},
 			Nameserver: nodefile.Nameserver{
