@@ -9,6 +9,7 @@ const (
 	leakFailures  = 10               // failures that count as down however they are spread ...
 	leakSuccesses = 10               // ... unless this many successes in a row came between them
 	slowRise      = 10               // successes in a row after a down that is not to be trusted to be over
+	lossFailures  = 2                // before those in a row of a down, and not in a row with them, since leakSuccesses in a row: loss too
 	againWithin   = 10 * time.Minute // from one down to the next: not to be trusted
 )
 
@@ -132,7 +133,7 @@ func (d *Detector) fail(now time.Time) {
 	default:
 		return
 	}
-	if leaky {
+	if leaky || d.leaked-d.failures >= lossFailures {
 		d.penalize(penaltyLoss)
 	} else {
 		d.penalize(penaltyDown)

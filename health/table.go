@@ -266,15 +266,15 @@ func (t *Table) Hear(h *Heartbeat, now time.Time) (behind bool) {
 	if !v.heard.IsZero() && now.Sub(v.heard) > FreshFor {
 		v.back, v.old = now, h.Verdicts
 	}
+	if v.heard.IsZero() || now.Sub(v.heard) > SteadyFor {
+		v.unbroken = now
+	}
 	v.heard = now
 	if v.digest != h.Digest {
 		return true
 	}
 	if !v.fresh(now) {
 		t.touch(v)
-	}
-	if !v.live || now.Sub(v.synced) > SteadyFor {
-		v.unbroken = now
 	}
 	v.synced, v.live = now, true
 	v.complete = max(v.complete, h.Verdicts) // whatever older turns up from now on is withdrawn
@@ -337,8 +337,9 @@ func (t *Table) Record(node NodeID, check uint64) (r Record, known bool) {
 
 func (v *vector) fresh(now time.Time) bool { return v.live && now.Sub(v.synced) <= FreshFor }
 
+// steady is about heartbeats alone: one that overtakes the verdicts it speaks of, or is overtaken by them, is a sign of life too.
 func (v *vector) steady(now time.Time) bool {
-	return v.live && now.Sub(v.synced) <= SteadyFor && now.Sub(v.unbroken) >= SteadyFor
+	return v.fresh(now) && now.Sub(v.heard) <= SteadyFor && now.Sub(v.unbroken) >= SteadyFor
 }
 
 // Advance decides every check that new evidence or the time touches. It returns the ids of the checks whose status

@@ -56,7 +56,7 @@ type vector struct {
 
 	heartbeat uint64    // sequence of the newest heartbeat of this incarnation
 	synced    time.Time // when a heartbeat last agreed with digest; the verdicts are fresh for a while after it
-	unbroken  time.Time // when synced began to be renewed without a gap
+	unbroken  time.Time // when heartbeats began to come without a gap
 	live      bool      // synced is set in this incarnation
 
 	heard     time.Time // the last heartbeat of any incarnation
@@ -66,7 +66,7 @@ type vector struct {
 }
 
 func (v *vector) reset(incarnation uint64) {
-	*v = vector{incarnation: incarnation, records: make(map[uint64]Record), heard: v.heard, restarted: v.restarted, back: v.back}
+	*v = vector{incarnation: incarnation, records: make(map[uint64]Record), heard: v.heard, unbroken: v.unbroken, restarted: v.restarted, back: v.back}
 }
 
 // merge takes a batch in and returns the checks whose verdict it changed.

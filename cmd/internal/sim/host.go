@@ -185,7 +185,9 @@ func (h *host) drive(event func()) {
 		text := fmt.Sprintf("%-9s %s: %s", e.Kind, e.Subject, e.Text)
 		h.sim.log = append(h.sim.log, line{h.sim.now, string(h.name), e.Kind, text})
 	}
-	h.sim.check.after(h, &ready)
+	if !h.sim.blind {
+		h.sim.check.after(h, &ready)
+	}
 	h.sleep(ready.Wake)
 	if ready.Count {
 		h.drive(func() { h.node.Counted(h.counted(), h.now()) })
@@ -253,7 +255,9 @@ func (h *host) persist(r node.Record) {
 }
 
 func (h *host) send(m health.Message) {
-	h.sim.check.sent(h, m)
+	if !h.sim.blind {
+		h.sim.check.sent(h, m)
+	}
 	for _, o := range h.sim.hosts {
 		if o != h && (m.To == "" && h.members[o] || m.To == o.name) {
 			h.sim.transmit(h, o, m.Bytes)
@@ -265,6 +269,11 @@ func (h *host) receive(message []byte) {
 	if !h.up() {
 		return
 	}
-	h.sim.check.received(h, message)
+	if h.sim.tap != nil {
+		h.sim.tap(h, message)
+	}
+	if !h.sim.blind {
+		h.sim.check.received(h, message)
+	}
 	h.drive(func() { h.node.Receive(message, h.now()) })
 }

@@ -33,6 +33,7 @@ type Setting struct {
 	Skew  time.Duration // clocks are off by up to this, both ways
 	Quiet time.Duration // how long nothing happens after chaos, if that is longer than it takes most to agree
 	Past  bool          // hosts keep what their answers followed from
+	Blind bool          // nobody looks for what must never be: for figures, of meshes too large for that
 }
 
 // A Sim is one simulation. The zero value is not usable; one goroutine owns it.
@@ -53,8 +54,10 @@ type Sim struct {
 	voters  voters
 	check   *checker
 	past    bool // hosts keep theirs
+	blind   bool // see Setting
 
-	Events int // how many have happened
+	Events int                            // how many have happened
+	tap    func(to *host, message []byte) // sees what arrives; nil: nobody looks
 	log    []line
 }
 
@@ -70,7 +73,7 @@ type line struct {
 func New(set Setting) *Sim {
 	s := &Sim{
 		rnd: rand.New(rand.NewPCG(set.Seed, 0)), aside: rand.New(rand.NewPCG(set.Seed, 1)), plan: set.Plan, most: set.Skew,
-		paths: make(map[path]bool), blinded: make(map[path]bool), ends: make(map[string]End), past: set.Past,
+		paths: make(map[path]bool), blinded: make(map[path]bool), ends: make(map[string]End), past: set.Past, blind: set.Blind,
 	}
 	s.check = newChecker(s, set.Seed)
 	for _, r := range set.Plan.World.Regions {
