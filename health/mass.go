@@ -42,9 +42,9 @@ type flip struct {
 	was Status
 }
 
-// note remembers who went down.
+// note remembers who went down; but not what was held of a mass change whose time is over.
 func (t *Table) note(was, is *Status, now time.Time) {
-	if was.State == Up && is.State == Down {
+	if was.State == Up && is.State == Down && !now.Before(t.quiet) {
 		t.flips[is.Check] = flip{now, *was}
 	}
 }
@@ -107,7 +107,7 @@ func (t *Table) massChange(now time.Time) (restored []CheckID) {
 
 // suspect returns the mass change that has just happened, if its evidence is doubtful.
 func (t *Table) suspect(now time.Time) *Mass {
-	if len(t.flips) < massTargets*massShare || t.frozen || now.Before(t.quiet) {
+	if len(t.flips) < massTargets*massShare || t.frozen {
 		return nil
 	}
 	known, regions := 0, make(map[geo.RegionID]bool)
