@@ -3,6 +3,7 @@ package health
 import (
 	"cmp"
 	"hash/fnv"
+	"net/netip"
 	"slices"
 
 	"github.com/meridian-gslb/meridian/geo"
@@ -13,8 +14,20 @@ const VantagesPerRegion = 3
 
 // A Vantage is a node that probes.
 type Vantage struct {
-	Node   NodeID
-	Region geo.RegionID
+	Node    NodeID
+	Region  geo.RegionID
+	Address netip.Addr // where it probes from, as far as the mesh knows; may be the zero Addr
+}
+
+// near reports whether a vantage is in the network of an endpoint: the same /24, or /48. What it sees says nothing of who reaches that
+// network from outside.
+func (v Vantage) near(endpoint netip.Addr) bool {
+	bits := 24
+	if endpoint.Is6() {
+		bits = 48
+	}
+	network, err := endpoint.Prefix(bits)
+	return err == nil && network.Contains(v.Address)
 }
 
 // vantagesOf returns which vantages of each region probe a target: those with the highest hashes of (target, node), so

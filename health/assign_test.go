@@ -11,7 +11,7 @@ import (
 func vantages(regions, nodes int) (all []Vantage) {
 	for r := range regions {
 		for n := range nodes {
-			all = append(all, Vantage{NodeID(fmt.Sprintf("r%d-n%d", r, n)), geo.RegionID(fmt.Sprint("r", r))})
+			all = append(all, Vantage{Node: NodeID(fmt.Sprintf("r%d-n%d", r, n)), Region: geo.RegionID(fmt.Sprint("r", r))})
 		}
 	}
 	slices.SortFunc(all, compareVantages)

@@ -179,7 +179,7 @@ const (
 func (t *Table) votes(e *entry, now time.Time) (votes []Vote, steady int) {
 	key := e.target.ID.Key()
 	for _, assigned := range e.assigned {
-		o := Opinion{Vantage: assigned.Node, Stale: staleSilent}
+		o := Opinion{Vantage: assigned.Node, Stale: staleSilent, Near: assigned.near(e.target.Address.Addr())}
 		if v := t.origins[assigned.Node]; v != nil {
 			r, ok := v.records[key]
 			o.State, o.Reason = r.State, r.Reason

@@ -55,6 +55,7 @@ type Opinion struct {
 	State   State  `json:"state"`
 	Reason  Reason `json:"reason"`
 	Fresh   bool   `json:"fresh"`
+	Near    bool   `json:"near,omitempty"`  // in the endpoint's own network
 	Stale   string `json:"stale,omitempty"` // why it is not fresh
 }
 
@@ -86,7 +87,7 @@ func NewView(statuses []Status) *View {
 const Global geo.RegionID = ""
 
 // Status returns the status of a check as clients of a region are to see it: for Global the quorum's, for a region
-// its own vote where it has one. A check that is not known is Unknown.
+// its own vote where it has one, by vantages outside of the endpoint's own network. A check that is not known is Unknown.
 func (v *View) Status(c CheckID, region geo.RegionID) Status {
 	status, ok := v.statuses[c]
 	if !ok {
@@ -97,12 +98,20 @@ func (v *View) Status(c CheckID, region geo.RegionID) Status {
 	}
 	regional := *status
 	for _, vote := range status.Regions {
-		if vote.Region == region && vote.State != Unknown {
-			regional.State, regional.Measured, regional.Held, regional.HeldBack = vote.State, vote.State, false, false
-			regional.Recovered = time.Time{}
+		if state := vote.outside(); vote.Region == region && state != Unknown && status.Hold != HoldFrozen {
+			regional.State, regional.Measured, regional.Held, regional.HeldBack = state, state, false, false
+			regional.Hold, regional.Damped, regional.Recovered = HoldNone, false, time.Time{}
 		}
 	}
 	return regional
+}
+
+// outside is what the vantages of a region say that are not in the endpoint's own network; Unknown where there is none that is fresh.
+func (v *Vote) outside() State {
+	if !slices.ContainsFunc(v.Vantages, func(o Opinion) bool { return o.Near }) {
+		return v.State
+	}
+	return regionVote(slices.DeleteFunc(slices.Clone(v.Vantages), func(o Opinion) bool { return o.Near }))
 }
 
 // Checks returns the checks of the view in order. The slice is not to be written.

@@ -447,7 +447,7 @@ func (t *Table) status(id CheckID) (s Status, known bool) {
 // its clients see of a pool with a regional view.
 func answersAlike(a, b *Status) bool {
 	return a.State == b.State && a.HeldBack == b.HeldBack && a.Grace == b.Grace && a.Hold == b.Hold && a.Shadow == b.Shadow &&
-		slices.EqualFunc(a.Regions, b.Regions, func(a, b Vote) bool { return a.Region == b.Region && a.State == b.State })
+		slices.EqualFunc(a.Regions, b.Regions, func(a, b Vote) bool { return a.Region == b.Region && a.State == b.State && a.outside() == b.outside() })
 }
 
 // View returns the statuses as of the last Advance.

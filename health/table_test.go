@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -246,6 +247,32 @@ func TestTimelines(t *testing.T) {
 	}
 }
 
+// A region's clients go by vantages that are outside of the endpoint's own network, and by all together where there is none.
+func TestRegionalViewFromOutside(t *testing.T) {
+	l := newTimeline(3, 2)
+	l.target.Address = netip.MustParseAddrPort("192.0.2.1:443")
+	l.vantages[0].Address = netip.MustParseAddr("192.0.2.77")
+	l.vantages[1].Address = netip.MustParseAddr("192.0.3.77")
+	l.SetVantages(l.vantages)
+	l.setTargets(l.target)
+	l.do(t, "up")
+	l.pass(10 * s)
+	for _, step := range []struct{ event, region, global string }{
+		{"", "up", "up"},
+		{"down r0-n1", "down", "up"},   // a tie would be up
+		{"nothing r0-n1", "up", "up"},  // nobody outside is left
+		{"down r1 r2", "down", "down"}, // so all together decide
+		{"up r0-n1", "up", "down"},     // and now somebody outside does
+	} {
+		l.do(t, step.event)
+		l.pass(10 * s)
+		regional, global := l.View().Status(l.target.ID, "r0"), l.View().Status(l.target.ID, Global)
+		if regional.State.String() != step.region || global.State.String() != step.global {
+			t.Errorf("%q: r0 sees %v, all together %v, want %s, %s", step.event, regional.State, global.State, step.region, step.global)
+		}
+	}
+}
+
 // A vantage's own region may see an endpoint that the others do not: whoever goes by its own region must hear of that.
 func TestRegionalVoteIsAChange(t *testing.T) {
 	l := newTimeline(3, 1)
@@ -382,7 +409,7 @@ func TestOldVerdictsAfterASync(t *testing.T) {
 	now := time.Unix(1000, 0)
 	table := NewTable("eu", now)
 	target := &Target{ID: "c/e/ipv4", Interval: time.Second, Fall: 3, Rise: 3}
-	table.SetVantages([]Vantage{{"v", "eu"}})
+	table.SetVantages([]Vantage{{Node: "v", Region: "eu"}})
 	table.SetTargets([]*Target{target}, nil, now)
 	if table.Hear(&Heartbeat{Origin: "v", Incarnation: 1, Sequence: 9, Verdicts: 7}, now) {
 		t.Fatal("behind a vantage that says nothing")

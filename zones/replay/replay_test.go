@@ -86,7 +86,7 @@ func drawStatus(rnd *rand.Rand, at time.Time) health.Status {
 		vote := health.Vote{Region: geo.RegionID(fmt.Sprint("r", r)), State: state()}
 		for v := range rnd.IntN(3) {
 			vote.Vantages = append(vote.Vantages, health.Opinion{Vantage: health.NodeID(fmt.Sprint("r", r, "-", v)), State: state(), Reason: health.Reason(rnd.IntN(11)),
-				Fresh: fact(), Stale: []string{"", "no heartbeat", "no verdict"}[rnd.IntN(3)]})
+				Fresh: fact(), Near: fact(), Stale: []string{"", "no heartbeat", "no verdict"}[rnd.IntN(3)]})
 		}
 		s.Regions = append(s.Regions, vote)
 	}
@@ -178,7 +178,7 @@ func TestFieldsAreKnown(t *testing.T) {
 	}{
 		{reflect.TypeFor[health.Status](), "Check State Measured Quorum Held Hold HeldBack Damped Shadow Grace Since Recovered Assigned Fresh Regions Terms"},
 		{reflect.TypeFor[health.Vote](), "Region State Vantages"},
-		{reflect.TypeFor[health.Opinion](), "Vantage State Reason Fresh Stale"},
+		{reflect.TypeFor[health.Opinion](), "Vantage State Reason Fresh Near Stale"},
 		{reflect.TypeFor[Moment](), "Published Basis Health Control Spill Digest"},
 		{reflect.TypeFor[Basis](), "World Places Plan"},
 	} {

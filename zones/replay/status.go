@@ -31,6 +31,12 @@ const (
 	statusMore // a quorum other than the default, why it is held, terms: behind the rest
 )
 
+// Flags of an opinion.
+const (
+	opinionFresh = 1 << iota
+	opinionNear
+)
+
 // text appends a text: in full the first time that the segment has it, then by its number.
 func (w *Writer) text(s string) {
 	if n, known := w.texts[s]; known {
@@ -85,11 +91,14 @@ func (w *Writer) status(s *health.Status) {
 		w.body = binary.AppendUvarint(w.body, uint64(len(vote.Vantages)))
 		for _, o := range vote.Vantages {
 			w.text(string(o.Vantage))
-			fresh := byte(0)
+			flags := byte(0)
 			if o.Fresh {
-				fresh = 1
+				flags = opinionFresh
 			}
-			w.body = append(w.body, byte(o.State), byte(o.Reason), fresh)
+			if o.Near {
+				flags |= opinionNear
+			}
+			w.body = append(w.body, byte(o.State), byte(o.Reason), flags)
 			w.text(o.Stale)
 		}
 	}
@@ -138,8 +147,10 @@ func (r *reader) status(at time.Time) (s health.Status) {
 	for range regions {
 		vote := health.Vote{Region: geo.RegionID(r.text()), State: r.state()}
 		for range r.count(maxVantages, 5) {
-			vote.Vantages = append(vote.Vantages, health.Opinion{
-				Vantage: health.NodeID(r.text()), State: r.state(), Reason: r.reason(), Fresh: r.byte() == 1, Stale: r.text()})
+			o := health.Opinion{Vantage: health.NodeID(r.text()), State: r.state(), Reason: r.reason()}
+			flags := r.byte()
+			o.Fresh, o.Near, o.Stale = flags&opinionFresh != 0, flags&opinionNear != 0, r.text()
+			vote.Vantages = append(vote.Vantages, o)
 		}
 		s.Regions = append(s.Regions, vote)
 	}

@@ -110,7 +110,7 @@ func (n *Node) vantages() []health.Vantage {
 	var vantages []health.Vantage
 	for _, id := range slices.Sorted(maps.Keys(n.members)) {
 		if m := n.members[id]; m.Roles.Has(health.RoleProbe) {
-			vantages = append(vantages, health.Vantage{Node: id, Region: m.Region})
+			vantages = append(vantages, health.Vantage{Node: id, Region: m.Region, Address: m.Address})
 		}
 	}
 	return vantages
