@@ -65,7 +65,7 @@ const (
 //
 //	critical   no snapshot · a pool on its last rungs · a check down whose members are on · a safety rule broken ·
 //	           all automatic change frozen · a mass change held · nodes differ for a minute · a voter that does not vote · a zone that is answered SERVFAIL
-//	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a node lost · a node that UDP or TCP of the mesh fails with · no quorum of voters ·
+//	warning    a configuration, a zone file or a file that places clients refused · a pool below its first rung · a check held, unknown or draining · a vantage that distrusts itself or dissents · an endpoint that one region alone sees · a node lost · a node that UDP or TCP of the mesh fails with · no quorum of voters ·
 //	           nodes differ for some seconds · an endpoint set by hand past its expiry, or forced up and not measured up ·
 //	           no room for latches
 //	notice     a control off · an endpoint set by hand · a member that waits to be resumed · a check held back · one region that sees it otherwise · a node that is not ready ·
@@ -96,6 +96,15 @@ func (f *findings) add(l level, weight int, kind, subject string, since time.Tim
 func (f *findings) snapshot(c scene) {
 	if c.node.Abstains != "" {
 		f.add(levelCritical, 2, kindVoters, string(c.node.Name), c.node.Started, "Node %s does not vote: %s", c.node.Name, c.node.Abstains)
+	}
+	if c.node.NoVerdicts != "" {
+		f.add(levelWarning, 1, kindNode, string(c.node.Name), time.Time{}, "Node %s gives no verdicts, for it distrusts itself: %s", c.node.Name, c.node.NoVerdicts)
+	}
+	for _, d := range c.node.Dissents {
+		f.add(levelWarning, 3, kindNode, string(d.Vantage), d.Since, "Vantage %s says otherwise than all together since %s: %s", d.Vantage, d.Since.Format(time.RFC3339), d.Text())
+	}
+	for _, r := range c.node.Reaches {
+		f.add(levelWarning, 3, kindCheck, string(r.Check), r.Since, "Check %s is up only as seen from %s: a pool with view: regional would have its clients answered by it", r.Check, r.Region)
 	}
 	if r := c.node.Refused; r != nil {
 		f.add(levelWarning, 0, kindWorld, string(c.node.Name), r.Since, "%s: %s", r.extent(), r.first())
@@ -175,6 +184,8 @@ func (f *findings) checks(c scene) {
 			s.Since = time.Time{} // of the state, which is not what is wrong
 		}
 		switch {
+		case s.Shadow && s.State != health.Up:
+			f.add(levelNotice, 3, kindCheck, string(id), s.Since, "Check %s is a shadow, which nothing obeys; it is %v: %s", id, s.State, why)
 		case s.State == health.Down && !s.HeldBack && offDuty(members[id]):
 			f.add(levelNotice, 2, kindCheck, string(id), s.Since, "Check %s is down, and %s: %s", id, whyOffDuty(members[id]), why)
 		case s.State == health.Down && s.HeldBack:
@@ -376,10 +387,18 @@ func plural(n int, many, one string) string {
 //	any other                          the votes
 func explainStatus(s *health.Status) string {
 	switch {
-	case s.Held && 2*s.Fresh > s.Assigned:
+	case s.Hold == health.HoldUnsteady:
 		return fmt.Sprintf("held as %v: too few vantages have been heard steadily to believe a change", s.State)
+	case s.Hold == health.HoldUnproven:
+		return fmt.Sprintf("held as %v: measured %v, but nothing was ever up under this definition of the check: %s", s.State, s.Measured, s.Summary())
+	case s.Hold == health.HoldFrozen:
+		return fmt.Sprintf("held as %v: all automatic change is frozen; measured %v: %s", s.State, s.Measured, s.Summary())
+	case s.Hold == health.HoldMass:
+		return fmt.Sprintf("held as %v: measured %v, as most targets since a minute, and its pool would lose what it needs: %s", s.State, s.Measured, s.Summary())
 	case s.Held:
 		return fmt.Sprintf("held as %v: only %d of %d vantages are fresh", s.State, s.Fresh, s.Assigned)
+	case s.Damped:
+		return "up again, but held back: it came and went too often, and must be well for some minutes"
 	case s.HeldBack:
 		return "recovered, but held back until it was up for long enough"
 	case s.State == health.Unknown && s.Grace:

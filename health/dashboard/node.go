@@ -18,6 +18,9 @@ type NodeInfo struct {
 	Quorum        bool              `json:"quorum"`                   // the voters can decide, as far as the node knows
 	Dropped       map[string]uint64 `json:"dropped,omitempty"`        // messages refused, by reason
 	Abstains      string            `json:"abstains,omitempty"`       // why this voter does not vote; empty: it does, or is none
+	NoVerdicts    string            `json:"no_verdicts,omitempty"`    // why this vantage gives none; empty: it does, or is none
+	Dissents      []health.Dissent  `json:"dissents,omitempty"`       // of vantages that have said otherwise than all together for five minutes, at most 20
+	Reaches       []health.Reach    `json:"reaches,omitempty"`        // what one region alone has seen up for as long, at most 20
 	Refused       *Refusal          `json:"refused,omitempty"`        // nil: the configuration on disk is in force
 	PlacesRefused *Refusal          `json:"places_refused,omitempty"` // nil: clients are placed by the databases and overrides as they are on disk
 	Failing       *Failing          `json:"failing,omitempty"`        // nil: the node answers all zones, or is no nameserver

@@ -103,6 +103,11 @@ type stateCollector struct {
 	capacity *prometheus.Desc
 	kept     *prometheus.Desc
 	built    *prometheus.Desc
+	abstains *prometheus.Desc
+	dissents *prometheus.Desc
+	inPart   *prometheus.Desc
+	mass     *prometheus.Desc
+	frozen   *prometheus.Desc
 }
 
 func newStateCollector(h *Host) *stateCollector {
@@ -125,13 +130,19 @@ func newStateCollector(h *Host) *stateCollector {
 		capacity: desc("pool_member_capacity", "What a member can take: answers per second (its share of all that were given in the last two minutes), or requests per second.", "pool", "member"),
 		kept:     desc("pool_member_kept_ratio", "The part of the prefixes that a member with a capacity has room for; the others are answered the next one.", "pool", "member"),
 		built:    desc("geo_database_built_timestamp_seconds", "When the oldest of the databases that clients are placed by was built, in Unix time."),
+		abstains: desc("vantage_abstains", "1 while this vantage gives no verdicts, for it distrusts itself."),
+		dissents: desc("vantages_dissenting", "Vantages that have said otherwise than all together for more than five minutes."),
+		inPart:   desc("checks_reached_in_part", "Checks that one region alone has seen up for more than five minutes."),
+		mass:     desc("mass_change_held", "1 while a mass change is held."),
+		frozen:   desc("frozen", "1 while all automatic change is frozen."),
 		ends:     desc("node_certificate_not_after_timestamp_seconds", "When the node's own certificate expires, in Unix time."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches, c.load, c.capacity, c.kept, c.built} {
+	for _, d := range []*prometheus.Desc{c.age, c.checks, c.held, c.rung, c.index, c.verdicts, c.rtt, c.ends, c.overlays, c.overdue, c.latches, c.load, c.capacity, c.kept, c.built,
+		c.abstains, c.dissents, c.inPart, c.mass, c.frozen} {
 		ch <- d
 	}
 }
@@ -168,6 +179,21 @@ func (c *stateCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.checks, float64(states[state]), state.String())
 	}
 	gauge(c.held, float64(held))
+	vantages := make(map[health.NodeID]bool)
+	for _, d := range v.Dissents {
+		vantages[d.Vantage] = true
+	}
+	is := func(fact bool) float64 {
+		if fact {
+			return 1
+		}
+		return 0
+	}
+	gauge(c.abstains, is(v.Abstains != health.ReasonNone))
+	gauge(c.dissents, float64(len(vantages)))
+	gauge(c.inPart, float64(len(v.Reaches)))
+	gauge(c.mass, is(v.Health.Mass() != nil))
+	gauge(c.frozen, is(v.Health.Frozen()))
 	for _, l := range v.Loads {
 		gauge(c.load, l.Load, l.Pool, l.Member)
 		gauge(c.capacity, l.Capacity, l.Pool, l.Member)

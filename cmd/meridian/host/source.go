@@ -81,6 +81,10 @@ func (h *Host) info() dashboard.NodeInfo {
 		return info
 	}
 	info.Started, info.Dropped = v.Started, v.Dropped
+	if v.Abstains != health.ReasonNone {
+		info.NoVerdicts = v.Abstains.String()
+	}
+	info.Dissents, info.Reaches = v.Dissents[:min(len(v.Dissents), mostShown)], v.Reaches[:min(len(v.Reaches), mostShown)]
 	for _, p := range v.Peers {
 		peer := dashboard.Peer{Name: p.Node, Region: p.Region, Roles: p.Roles.Names(), Alive: p.Alive, Heard: p.Heard}
 		if b := p.Heartbeat; b != nil {
@@ -94,6 +98,9 @@ func (h *Host) info() dashboard.NodeInfo {
 	}
 	return info
 }
+
+// mostShown is how many dissents are shown, and how many endpoints that one region alone sees.
+const mostShown = 20
 
 // mostFailing is how many zones are named that are answered SERVFAIL.
 const mostFailing = 10
