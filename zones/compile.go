@@ -409,12 +409,12 @@ func (c *Check) target(m *Member, family int, address netip.Addr) *health.Target
 		ID: CheckID(c.Name, m.Endpoint, family), Endpoint: m.Endpoint, Region: m.Region,
 		Kind: c.Kind, Address: netip.AddrPortFrom(address, port),
 		Host: c.Host, ServerName: c.ServerName, SkipVerify: c.SkipVerify, Path: c.Path, ExpectStatus: c.ExpectStatus, ExpectBody: c.ExpectBody, Options: c.Options,
-		Interval: c.Interval, Fall: c.Fall, Rise: c.Rise, HoldDown: c.HoldDown, Rules: c.Rules, Proof: c.proof(),
+		Interval: c.Interval, Fall: c.Fall, Rise: c.Rise, HoldDown: c.HoldDown, Rules: c.Rules, Proof: c.Proof(),
 	}
 }
 
-// proof is of what every target of a check is asked, wherever that is.
-func (c *Check) proof() uint64 {
+// Proof is a digest of what every target of a check is asked, wherever that is. Under one that nothing was ever up under, nothing is down.
+func (c *Check) Proof() uint64 {
 	asked := *c
 	asked.Interval, asked.Fall, asked.Rise, asked.HoldDown, asked.Rules = 0, 0, 0, 0, health.Rules{}
 	h := fnv.New64a()

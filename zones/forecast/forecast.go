@@ -22,7 +22,24 @@ type Forecast struct {
 	Changes []Change  `json:"changes"` // of the configuration
 	Records []Records `json:"records"` // of zones whose static records differ, ordered by apex
 	Clients Clients   `json:"clients"`
-	Guards  []Finding `json:"guards"` // what somebody has to allow
+	// Unproven are checks of which other things are asked than before: until an endpoint is up by them, they take nothing down.
+	Unproven []string  `json:"unproven,omitempty"`
+	Guards   []Finding `json:"guards"` // what somebody has to allow
+}
+
+// unproven names the checks of a world that are asked otherwise than those of the same name in another, or are new, ordered.
+func unproven(before, after *zones.World) (names []string) {
+	asked := make(map[string]uint64)
+	for i := range before.Checks {
+		asked[before.Checks[i].Name] = before.Checks[i].Proof()
+	}
+	for i := range after.Checks {
+		c := &after.Checks[i]
+		if proof, known := asked[c.Name]; c.Group == nil && (!known || proof != c.Proof()) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
 }
 
 // Steady returns the inputs of a plan with every endpoint up and every routing control as it starts.
@@ -40,6 +57,7 @@ func Compare(before, after *zones.Snapshot, prefixes []Prefix) *Forecast {
 		Changes: changes(before.Plan.World, after.Plan.World), Records: records(before.Plan.World, after.Plan.World),
 		Clients: Moves(before, after, prefixes),
 	}
+	f.Unproven = unproven(before.Plan.World, after.Plan.World)
 	f.Guards = f.guards(before.Plan.World, after.Plan.World)
 	return f
 }

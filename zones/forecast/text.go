@@ -67,6 +67,9 @@ func (f *Forecast) Text(all bool) string {
 	}
 	f.writeChanges(w)
 	f.writeRecords(w)
+	if len(f.Unproven) > 0 {
+		w.line("not proven: until an endpoint is up by such a check as it is now, it takes nothing down: %s", strings.Join(f.Unproven, ", "))
+	}
 	w.line("")
 	f.Clients.write(w)
 	return w.String()
