@@ -1,8 +1,6 @@
 package health
 
 import (
-	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -68,26 +66,6 @@ type entry struct {
 	defined    time.Time // when its definition changed; zero: never
 }
 
-// A SavedStatus is a status on disk.
-type SavedStatus struct {
-	Check      CheckID   `json:"check"`
-	Definition uint32    `json:"definition"`
-	State      State     `json:"state"`
-	Since      time.Time `json:"since"`
-	Recovered  time.Time `json:"recovered,omitzero"`
-	Proven     bool      `json:"proven,omitempty"` // its check was once up, for some target, under this definition
-}
-
-// UnmarshalText reads what MarshalText wrote.
-func (s *State) UnmarshalText(text []byte) error {
-	i := slices.Index(stateNames[:], string(text))
-	if i < 0 {
-		return fmt.Errorf("unknown state %q", text)
-	}
-	*s = State(i)
-	return nil
-}
-
 // NewTable returns an empty table for a node in a region.
 func NewTable(region geo.RegionID, now time.Time) *Table {
 	return &Table{
@@ -97,26 +75,6 @@ func NewTable(region geo.RegionID, now time.Time) *Table {
 		groups: make(map[CheckID]*gathering), proven: make(map[uint64]bool), flips: make(map[CheckID]flip),
 		dirty: make(map[CheckID]bool), pending: make(map[CheckID]time.Time), view: &View{},
 	}
-}
-
-// Load gives the table the statuses of an earlier run. They are held until there is fresh evidence.
-func (t *Table) Load(saved []SavedStatus) {
-	for _, s := range saved {
-		t.loaded[s.Check] = s
-	}
-}
-
-// Saved returns the statuses to keep on disk, ordered: those that were loaded and wait for a world included, for a node
-// whose world does not compile must not forget them.
-func (t *Table) Saved() []SavedStatus {
-	saved := slices.Collect(maps.Values(t.loaded))
-	for _, id := range slices.Sorted(maps.Keys(t.checks)) {
-		if e := t.checks[id]; e.status.State != Unknown {
-			saved = append(saved, SavedStatus{id, e.definition, e.status.State, e.status.Since, e.status.Recovered, t.isProven(e)})
-		}
-	}
-	slices.SortFunc(saved, func(a, b SavedStatus) int { return cmp.Compare(a.Check, b.Check) })
-	return saved
 }
 
 // SetTargets says what is to be decided. Checks that stay keep their status, even where their definition changed:
