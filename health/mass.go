@@ -21,10 +21,10 @@ const (
 	massAlike   = 0.95              // of the failures with one and the same reason, before any byte
 )
 
-// A Need is what a pool needs of its members of one family: MinUp of the checks up.
+// A Need is what a pool needs of its members of one family: MinUp of them up. A member is up when all of its checks are; shadows are none.
 type Need struct {
-	Checks []CheckID
-	MinUp  int
+	Members [][]CheckID // the checks of each
+	MinUp   int
 }
 
 // A Mass is a mass change that is held. It is immutable.
@@ -44,7 +44,7 @@ type flip struct {
 
 // note remembers who went down; but not what was held of a mass change whose time is over.
 func (t *Table) note(was, is *Status, now time.Time) {
-	if was.State == Up && is.State == Down && !now.Before(t.quiet) {
+	if was.State == Up && is.State == Down && !is.Shadow && !now.Before(t.quiet) {
 		t.flips[is.Check] = flip{now, *was}
 	}
 }
@@ -112,7 +112,7 @@ func (t *Table) suspect(now time.Time) *Mass {
 	}
 	known, regions := 0, make(map[geo.RegionID]bool)
 	for _, e := range t.checks {
-		if e.status.State != Unknown {
+		if e.status.State != Unknown && !e.status.Shadow {
 			known++
 			regions[e.target.Region] = true
 		}
@@ -143,8 +143,8 @@ func (t *Table) massHolds(id CheckID) bool {
 	}
 	for _, need := range t.needs[id] {
 		up := 0
-		for _, other := range need.Checks {
-			if e := t.checks[other]; other != id && e != nil && e.status.State == Up && !e.status.Held {
+		for _, checks := range need.Members {
+			if !slices.Contains(checks, id) && !slices.ContainsFunc(checks, func(other CheckID) bool { return !t.freshlyUp(other) }) {
 				up++
 			}
 		}
@@ -153,6 +153,11 @@ func (t *Table) massHolds(id CheckID) bool {
 		}
 	}
 	return false
+}
+
+func (t *Table) freshlyUp(id CheckID) bool {
+	e := t.checks[id]
+	return e != nil && e.status.State == Up && !e.status.Held
 }
 
 // doubts says why the evidence by which targets went down is doubtful; empty: it is not.

@@ -94,7 +94,7 @@ func (c *crowd) needs() {
 	for i := 0; i+4 <= len(c.targets); i += 4 {
 		need := &Need{MinUp: 1}
 		for _, target := range c.targets[i : i+4] {
-			need.Checks = append(need.Checks, target.ID)
+			need.Members = append(need.Members, []CheckID{target.ID})
 		}
 		needs = append(needs, need)
 	}
@@ -332,4 +332,35 @@ func TestDissents(t *testing.T) {
 	if got := look(); got != "" {
 		t.Errorf("right after another begins: %s", got)
 	}
+}
+
+// A member is up for its pool when all of its checks are, and shadows neither make a mass change nor are held by one.
+func TestMassChangeOfMembersWithSeveralChecks(t *testing.T) {
+	c := newCrowd(12)
+	var need Need
+	for i := 0; i < 12; i += 2 {
+		need.Members = append(need.Members, []CheckID{c.targets[i].ID, c.targets[i+1].ID})
+	}
+	need.MinUp = 1
+	c.SetGroups(nil, []*Need{&need})
+	c.say(Up, ReasonOK, c.targets)
+	c.pass(20 * time.Second)
+	for i := 0; i < 12; i += 2 {
+		c.say(Down, ReasonTimeout, c.targets[i:i+1])
+	}
+	c.say(Down, ReasonTimeout, c.targets[1:4])
+	c.pass(10 * time.Second)
+	c.want(t, "one check of every member, and both of two", "UUUUUuUuUuUu")
+
+	c = newCrowd(12)
+	for _, target := range c.targets[:6] {
+		target.Rules.Shadow = true
+	}
+	c.SetTargets(c.targets, []geo.RegionID{"r0", "r1", "r2"}, c.now)
+	c.needs()
+	c.say(Up, ReasonOK, c.targets)
+	c.pass(20 * time.Second)
+	c.say(Down, ReasonTimeout, c.targets[:9])
+	c.pass(10 * time.Second)
+	c.want(t, "six of nine are shadows", "ddddddddduuu")
 }

@@ -136,8 +136,10 @@ func (t *Table) SetGroups(groups []*Group, needs []*Need) {
 		}
 	}
 	for _, need := range needs {
-		for _, id := range need.Checks {
-			t.needs[id] = append(t.needs[id], need)
+		for _, checks := range need.Members {
+			for _, id := range checks {
+				t.needs[id] = append(t.needs[id], need)
+			}
 		}
 	}
 	t.dirtyAll()

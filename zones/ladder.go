@@ -72,6 +72,9 @@ func (l *Leaf) standing(in Inputs, region geo.RegionID, now time.Time) (s standi
 			continue
 		}
 		status := in.Health.Status(check, region)
+		if status.Shadow {
+			continue
+		}
 		s.rung[family], s.held[family] = rungOf(status), status.Held
 		if s.rung[family] == RungUp && in.latched(l) {
 			s.rung[family] = RungHeldBack
@@ -124,7 +127,7 @@ func (in Inputs) latched(leaf *Leaf) bool {
 //	down                         open
 func rungOf(s health.Status) Rung {
 	switch {
-	case s.State == health.Up || s.State == health.Unknown && s.Grace || s.Shadow:
+	case s.State == health.Up || s.State == health.Unknown && s.Grace:
 		return RungUp
 	case s.HeldBack:
 		return RungHeldBack

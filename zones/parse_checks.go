@@ -16,6 +16,9 @@ type checkKeys struct {
 	kind     strict.At[string]
 	port     strict.At[uint16]
 	interval strict.At[time.Duration]
+	fall     strict.At[int]
+	rise     strict.At[int]
+	holdDown strict.At[time.Duration]
 	rule     decisionKeys
 }
 
@@ -37,12 +40,12 @@ var checkObject = slices.Concat(strict.Object[checkKeys]{
 }, optionsObject, strict.Object[checkKeys]{
 	strict.Optional("interval", "time between probes that succeed; less than 5s is warned of", "10s",
 		strict.Placed(strict.Duration(minInterval, maxInterval)), func(c *checkKeys) *strict.At[time.Duration] { return &c.interval }),
-	strict.Optional("fall", "consecutive failures until a vantage says down", "3", strict.Integer(1, maxConsecutive),
-		func(c *checkKeys) *int { return &c.Fall }),
-	strict.Optional("rise", "consecutive successes until a vantage says up", "3", strict.Integer(1, maxConsecutive),
-		func(c *checkKeys) *int { return &c.Rise }),
-	strict.Optional("hold_down", "how long the vote must stay up until a recovered endpoint is answered", "30s", strict.Duration(0, maxHoldDown),
-		func(c *checkKeys) *time.Duration { return &c.HoldDown }),
+	strict.Optional("fall", "consecutive failures until a vantage says down", "3", strict.Placed(strict.Integer(1, maxConsecutive)),
+		func(c *checkKeys) *strict.At[int] { return &c.fall }),
+	strict.Optional("rise", "consecutive successes until a vantage says up", "3", strict.Placed(strict.Integer(1, maxConsecutive)),
+		func(c *checkKeys) *strict.At[int] { return &c.rise }),
+	strict.Optional("hold_down", "how long the vote must stay up until a recovered endpoint is answered", "30s", strict.Placed(strict.Duration(0, maxHoldDown)),
+		func(c *checkKeys) *strict.At[time.Duration] { return &c.holdDown }),
 }, decisionObject)
 
 var checkTypes = []string{
@@ -59,15 +62,17 @@ func (p *parser) checks() {
 		entry := &p.source.checks[i]
 		keys := &entry.Value
 		c := keys.Check
-		c.Rules = keys.rule.rules
-		if keys.kind.Value == KindGroup {
-			c.Name, c.Kind, c.Group = entry.Name, KindGroup, p.groupOf(entry)
+		c.Name, c.Kind = entry.Name, keys.kind.Value
+		if c.Kind == KindGroup {
+			c.Group = p.groupOf(entry)
+			p.onlyForProbes(entry)
 			p.options(entry, &c)
 			p.world.Checks = append(p.world.Checks, c)
 			continue
 		}
 		p.onlyForGroups(entry)
-		c.Name, c.Kind, c.Port, c.Interval = entry.Name, keys.kind.Value, keys.port.Value, keys.interval.Value
+		c.Port, c.Interval, c.Fall, c.Rise, c.HoldDown = keys.port.Value, keys.interval.Value, keys.fall.Value, keys.rise.Value, keys.holdDown.Value
+		c.Rules = keys.rule.rules()
 		if port, ok := checkPorts[c.Kind]; ok && !keys.port.Given() {
 			c.Port = port
 		} else if !ok && !keys.port.Given() && keys.kind.Given() {

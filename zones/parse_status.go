@@ -40,10 +40,17 @@ const (
 
 // decisionKeys say how verdicts become a status.
 type decisionKeys struct {
-	rules     health.Rules
+	quorum    strict.At[health.Quorum]
+	vantages  strict.At[int]
+	damping   strict.At[bool]
+	shadow    strict.At[bool]
 	of        []strict.At[CheckTerm]
 	assert    strict.At[string]
 	threshold strict.At[int]
+}
+
+func (d *decisionKeys) rules() health.Rules {
+	return health.Rules{Quorum: d.quorum.Value, Vantages: d.vantages.Value, Damping: d.damping.Value, Shadow: d.shadow.Value}
 }
 
 // How much of a group must be up; as safety rules say it.
@@ -55,15 +62,15 @@ const (
 
 var decisionObject = strict.Object[checkKeys]{
 	strict.Optional("quorum", "how many must see an endpoint for it to be up: default (two regions and more than 18 % of those that vote; of one or two, any) · route53 (more than 18 % of the vantages) · majority (half of the regions) · any · all · a number of regions", "default",
-		strict.Parsed("default, route53, majority, any, all or a number of regions", health.ParseQuorum).Matching(`^(default|route53|majority|any|all|[1-9][0-9]{0,3})$`),
-		func(c *checkKeys) *health.Quorum { return &c.rule.rules.Quorum }),
+		strict.Placed(strict.Parsed("default, route53, majority, any, all or a number of regions", health.ParseQuorum).Matching(`^(default|route53|majority|any|all|[1-9][0-9]{0,3})$`)),
+		func(c *checkKeys) *strict.At[health.Quorum] { return &c.rule.quorum }),
 	strict.Optional("vantages_per_region", "how many probe nodes of each region probe an endpoint, or all", "3",
-		strict.Parsed("number of probe nodes, or all", vantagesPerRegion).Matching(`^(all|[1-9][0-9]?|100)$`),
-		func(c *checkKeys) *int { return &c.rule.rules.Vantages }),
-	strict.Optional("damping", "whether an endpoint that came and went too often is held back until it has been well for a while", "true", strict.Bool(),
-		func(c *checkKeys) *bool { return &c.rule.rules.Damping }),
-	strict.Optional("shadow", "measured and shown, but no answer obeys it", "false", strict.Bool(),
-		func(c *checkKeys) *bool { return &c.rule.rules.Shadow }),
+		strict.Placed(strict.Parsed("number of probe nodes, or all", vantagesPerRegion).Matching(`^(all|[1-9][0-9]?|100)$`)),
+		func(c *checkKeys) *strict.At[int] { return &c.rule.vantages }),
+	strict.Optional("damping", "whether an endpoint that came and went too often is held back until it has been well for a while", "true", strict.Placed(strict.Bool()),
+		func(c *checkKeys) *strict.At[bool] { return &c.rule.damping }),
+	strict.Optional("shadow", "measured and shown, but no answer obeys it", "false", strict.Placed(strict.Bool()),
+		func(c *checkKeys) *strict.At[bool] { return &c.rule.shadow }),
 	strict.Optional("of", "group: the checks that decide it", "",
 		strict.NotEmpty(strict.List(strict.Placed(strict.Either(
 			strict.Convert(strict.Name[string](), "name of a check", func(name string) (CheckTerm, error) { return CheckTerm{Check: name}, nil }),
@@ -111,7 +118,7 @@ func (p *parser) groupOf(entry *strict.Named[checkKeys]) *CheckGroup {
 		case slices.ContainsFunc(g.Terms, func(t CheckTerm) bool { return t.Check == term.Check }):
 			p.mistakes.Add(at.Position, "check %q: %q is listed twice", entry.Name, term.Check)
 		}
-		if !term.Veto && !p.source.checks[i].Value.rule.rules.Shadow {
+		if !term.Veto && !p.source.checks[i].Value.rule.shadow.Value {
 			voting++
 		}
 		g.Terms = append(g.Terms, term)
@@ -133,10 +140,24 @@ func (p *parser) groupOf(entry *strict.Named[checkKeys]) *CheckGroup {
 	if keys.threshold.Given() && keys.assert.Value != assertAtLeast {
 		p.mistakes.Add(keys.threshold.Position, "check %q: threshold is only for assert: at_least", entry.Name)
 	}
-	if keys.rules.Shadow {
-		p.mistakes.Add(entry.Position, "check %q: shadow is for checks that probe; say it of those in the group", entry.Name)
-	}
 	return g
+}
+
+// onlyForProbes notes the keys of checks that probe in a group: they are to be said of the checks that it is of.
+func (p *parser) onlyForProbes(entry *strict.Named[checkKeys]) {
+	keys := &entry.Value
+	for _, k := range []struct {
+		key string
+		at  strict.Position
+	}{
+		{"interval", keys.interval.Position}, {"fall", keys.fall.Position}, {"rise", keys.rise.Position}, {"hold_down", keys.holdDown.Position},
+		{"quorum", keys.rule.quorum.Position}, {"vantages_per_region", keys.rule.vantages.Position}, {"damping", keys.rule.damping.Position},
+		{"shadow", keys.rule.shadow.Position},
+	} {
+		if k.at.Line != 0 {
+			p.mistakes.Add(k.at, "check %q: %s is for checks that probe: say it of those that the group is of", entry.Name, k.key)
+		}
+	}
 }
 
 // onlyForGroups notes the keys of a group where there is none.

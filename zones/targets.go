@@ -33,10 +33,16 @@ func (c *compiler) targets(p *Plan) {
 				if !address.IsValid() {
 					continue
 				}
+				var obeyed []health.CheckID
 				for _, probed := range check.probed(checks) {
 					t := probed.target(m, family, address)
 					targets[t.ID] = t
-					needs[family].Checks = append(needs[family].Checks, t.ID)
+					if !probed.Rules.Shadow {
+						obeyed = append(obeyed, t.ID)
+					}
+				}
+				if len(obeyed) > 0 {
+					needs[family].Members = append(needs[family].Members, obeyed)
 				}
 				if check.Group != nil {
 					g := check.group(checks, m, family)
@@ -45,7 +51,7 @@ func (c *compiler) targets(p *Plan) {
 			}
 		}
 		for family := range needs {
-			if n := len(needs[family].Checks); n > 0 {
+			if n := len(needs[family].Members); n > 0 {
 				needs[family].MinUp = pool.MinUp.Of(n)
 				p.Needs = append(p.Needs, &needs[family])
 			}

@@ -74,6 +74,7 @@ func (p *parser) trapsOfCheck(entry *strict.Named[checkKeys], c *Check) {
 		}
 		p.warnings.Add(entry.Position, "check %q: %s without %s: a certificate must then be for the address that is probed, and few are: with one for a name every probe fails", c.Name, c.Kind, name)
 	}
+	p.trapsOfDecision(entry, c)
 	if c.MinCertificateDays >= renewalDays {
 		p.warnings.Add(entry.Value.minDays.Position, "check %q: min_certificate_days: %d: many certificates are renewed when they have %d days left, or fewer: until then their endpoints are down, and those that share one all at once", c.Name, c.MinCertificateDays, renewalDays)
 	}
@@ -92,6 +93,34 @@ func (p *parser) trapsOfCheck(entry *strict.Named[checkKeys], c *Check) {
 	}
 	if c.Rise == 1 && c.HoldDown == 0 {
 		p.warnings.Add(entry.Position, "check %q: rise: 1 without hold_down: an endpoint that comes and goes takes its clients along each time", c.Name)
+	}
+}
+
+// fewVantages are too few in a region for one of them to be outvoted.
+const fewVantages = 3
+
+func (p *parser) trapsOfDecision(entry *strict.Named[checkKeys], c *Check) {
+	if c.Group != nil {
+		return
+	}
+	keys, regions := &entry.Value.rule, 0
+	for _, r := range p.world.Regions {
+		if r.Vantage {
+			regions++
+		}
+	}
+	if n := c.Rules.Vantages; n != health.AllVantages && n < fewVantages {
+		p.warnings.Add(keys.vantages.Position, "check %q: vantages_per_region: %d: with fewer than %d, one that is wrong is half of its region's vote, or all of it", c.Name, n, fewVantages)
+	}
+	switch q := c.Rules.Quorum; {
+	case q.Preset == health.QuorumAll:
+		p.warnings.Add(keys.quorum.Position, "check %q: quorum: all: one region that is cut off or wrong takes endpoints down", c.Name)
+	case q.Preset == health.QuorumAny && regions > 1:
+		p.warnings.Add(keys.quorum.Position, "check %q: quorum: any: one region that is wrong keeps up what all others see down", c.Name)
+	case q.Preset == health.QuorumCount && q.Regions >= regions:
+		p.warnings.Add(keys.quorum.Position, "check %q: quorum: %d of %d regions that are vantages: it is as all of them: one that is cut off or wrong takes endpoints down", c.Name, q.Regions, regions)
+	case q.Preset == health.QuorumCount && q.Regions == 1:
+		p.warnings.Add(keys.quorum.Position, "check %q: quorum: 1: one region that is wrong keeps up what all others see down", c.Name)
 	}
 }
 
