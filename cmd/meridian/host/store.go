@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 )
 
 // A store keeps a node's records in a directory, one file each. The first line of a file says what it is and the
@@ -101,7 +102,7 @@ func (s *store) save(r node.Record) error {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	if r.Sync {
-		return syncDir(s.dir)
+		return disk.SyncDir(s.dir)
 	}
 	return nil
 }
@@ -120,12 +121,4 @@ func (s *store) write(r node.Record) (name string, err error) {
 		return "", errors.Join(err, os.Remove(file.Name()))
 	}
 	return file.Name(), nil
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

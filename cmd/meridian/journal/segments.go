@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/health"
 )
 
@@ -186,11 +187,11 @@ func (s *Store) setAside(seg *segment) (aside segment, err error) {
 		return aside, errors.Join(err, os.Remove(s.path(name)))
 	}
 	seg.bytes, seg.size = size, size
-	return aside, syncDir(s.cfg.Dir)
+	return aside, disk.SyncDir(s.cfg.Dir)
 }
 
 func create(name string) (file, error) {
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	return disk.Create(name)
 }
 
 // append writes lines to the segment, or to a new one, and returns how many bytes of them.
@@ -243,15 +244,7 @@ func (s *Store) open(header []byte) error {
 	if err != nil {
 		return err
 	}
-	return syncDir(s.cfg.Dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.SyncDir(s.cfg.Dir)
 }
 
 // alive marks the newest segment, so that after a crash it is known until when the node ran.
@@ -314,17 +307,5 @@ func (s *Store) surplus(more int64) (name string, from *[]segment) {
 
 // reader opens a segment for reading from a place on.
 func (s *Store) reader(seg *segment, from int64) (io.ReadCloser, error) {
-	in, err := os.Open(s.path(seg.name))
-	if err != nil {
-		return nil, err
-	}
-	if _, err := in.Seek(from, io.SeekStart); err != nil {
-		return nil, errors.Join(err, in.Close())
-	}
-	return limited{io.LimitReader(in, max(0, seg.size-from)), in}, nil // the rest is being written
-}
-
-type limited struct {
-	io.Reader
-	io.Closer
+	return disk.Part(s.path(seg.name), from, seg.size)
 }

@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/health"
 	"github.com/meridian-gslb/meridian/zones"
 	"github.com/meridian-gslb/meridian/zones/replay"
@@ -323,16 +324,6 @@ func (s *Store) At(ctx context.Context, at time.Time) (*replay.Found, error) {
 		heads[i] = segments[i].head
 	}
 	return replay.Find(heads, at, s.run, s.now(), func(i int) (io.ReadCloser, error) {
-		file, err := os.Open(filepath.Join(s.cfg.Dir, segments[i].name))
-		if err != nil {
-			return nil, err
-		}
-		return limited{io.LimitReader(file, segments[i].size), file}, nil
+		return disk.Part(filepath.Join(s.cfg.Dir, segments[i].name), 0, segments[i].size)
 	})
-}
-
-// limited leaves out what is being written to a segment.
-type limited struct {
-	io.Reader
-	io.Closer
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/zones/replay"
 )
 
@@ -65,7 +66,7 @@ func (s *Store) begin(b []byte) error {
 		return err
 	}
 	name := fmt.Sprintf("%016d%s", s.number+1, segmentSuffix)
-	file, err := os.OpenFile(filepath.Join(s.cfg.Dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	file, err := disk.Create(filepath.Join(s.cfg.Dir, name))
 	if err != nil {
 		return err
 	}
@@ -74,15 +75,7 @@ func (s *Store) begin(b []byte) error {
 	s.number++
 	s.segments = append(s.segments, segment{name: name, head: head, own: true, written: time.Since(s.started)})
 	s.mu.Unlock()
-	return syncDir(s.cfg.Dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.SyncDir(s.cfg.Dir)
 }
 
 // prune removes the oldest segments that are too many, too large or too old, but never the newest.
