@@ -86,7 +86,7 @@ const lookAgain = time.Second
 //	would lose by it what it needs
 func (t *Table) restraint(e *entry) Hold {
 	s := &e.status
-	if s.Measured == Up {
+	if s.Measured == Up || s.Measured == Drain { // who drains answers as the definition has it
 		t.prove(e)
 	}
 	switch {

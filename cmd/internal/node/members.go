@@ -214,9 +214,10 @@ func (n *Node) loadMembers(data []byte) error {
 	return nil
 }
 
-// show makes a new view for people, at most ten times a second and at least once.
+// show makes a new view for people: at most ten times a second, at least once, and with every snapshot, so that nobody is shown less than
+// what is answered by.
 func (n *Node) show() {
-	if !n.viewChanged || n.now.Before(n.lastView.Add(publishEvery)) && !n.lastView.IsZero() {
+	if !n.viewChanged || n.out.Snapshot == nil && n.now.Before(n.lastView.Add(publishEvery)) && !n.lastView.IsZero() {
 		return
 	}
 	n.viewChanged, n.lastView = false, n.now

@@ -151,3 +151,34 @@ func TestKeysAreInTheJournal(t *testing.T) {
 		t.Errorf("event %+v, want the zone, why and by whom", last)
 	}
 }
+
+// What is shown is never behind what is answered: whoever publishes shows, however soon after the last time.
+func TestViewComesWithSnapshot(t *testing.T) {
+	eu, in, us := mesh(t)
+	run(8*time.Second, eu, in, us)
+	published := 0
+	for i := range 20 {
+		reason := health.ReasonOK
+		if i >= 10 {
+			reason = health.ReasonRefused
+		}
+		for _, d := range []*driver{eu, in, us} {
+			for _, m := range d.observe(reason).Messages {
+				for _, o := range []*driver{eu, in, us} {
+					if o != d {
+						if out := o.get(m); out.Snapshot != nil {
+							published++
+							if out.View == nil || out.View.Snapshot != out.Snapshot.Digest {
+								t.Fatalf("result %d: %s publishes snapshot %v and shows %+v", i, o.cfg.Name, out.Snapshot.Digest, out.View)
+							}
+						}
+					}
+				}
+			}
+		}
+		run(time.Second, eu, in, us)
+	}
+	if published == 0 {
+		t.Error("nothing was published")
+	}
+}
