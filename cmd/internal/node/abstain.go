@@ -82,58 +82,78 @@ func (n *Node) reconsider() {
 		return
 	}
 	before := n.doubt
-	failing, references := 0, 0
-	for _, a := range n.voice.assigned {
-		if a.reference {
-			references++
-			if a.detector.State() == health.Down {
-				failing++
-			}
-		}
-	}
+	failing, references := n.failingReferences()
 	n.doubt.references = 2*failing > references
 	if before.references && !n.doubt.references {
 		n.unsee()
 	}
-	all, down, contradicted, confirmed := 0, 0, 0, 0
-	lost, seen := [2]int{}, [2]int{}
-	for _, a := range n.voice.assigned {
-		state := a.detector.State()
-		if a.reference || state == health.Unknown {
-			continue
-		}
-		all++
-		family := familyOf(a.target)
-		seen[family]++
-		if state != health.Down {
-			continue
-		}
-		if a.detector.Reason() == health.ReasonNoRoute {
-			lost[family]++
-		}
-		down++
-		if n.table.SeenElsewhere(a.target.ID, health.Up, n.cfg.Region, n.now) {
-			contradicted++
-		} else if n.doubt.alone && n.table.SeenElsewhere(a.target.ID, health.Down, n.cfg.Region, n.now) {
-			confirmed++
-		}
+	c := n.census()
+	for family := range c.lost {
+		n.doubt.families[family] = c.lost[family] > 0 && c.lost[family] == c.seen[family]
 	}
-	for family := range lost {
-		n.doubt.families[family] = lost[family] > 0 && lost[family] == seen[family]
-	}
-	switch alone := contradicted >= aloneLeast && 2*contradicted > all; {
+	switch alone := c.contradicted >= aloneLeast && 2*c.contradicted > c.all; {
 	case n.doubt.references:
 		n.doubt.alone = false
 	case alone:
 		n.doubt.alone, n.doubt.agreed = true, time.Time{}
-	case n.doubt.alone && 2*down > all && 2*confirmed <= down:
+	case n.doubt.alone && 2*c.down > c.all && 2*c.confirmed <= c.down:
 		n.doubt.agreed = time.Time{} // that nobody is left to contradict it proves nothing
 	case n.doubt.alone && n.doubt.agreed.IsZero():
 		n.doubt.agreed = n.now
 	case n.doubt.alone && n.now.Sub(n.doubt.agreed) >= aloneFor:
 		n.doubt.alone = false
 	}
-	n.tellDoubt(&before, failing, references, contradicted, all)
+	n.tellDoubt(&before, [...]string{
+		fmt.Sprintf("%d of its %d reference targets fail", failing, references),
+		fmt.Sprintf("it sees %d of its %d targets down that two other regions see up", c.contradicted, c.all),
+	})
+}
+
+func (n *Node) failingReferences() (failing, all int) {
+	for _, a := range n.voice.assigned {
+		if a.reference {
+			all++
+			if a.detector.State() == health.Down {
+				failing++
+			}
+		}
+	}
+	return failing, all
+}
+
+// A census is what this vantage sees of its targets, whether it says so or not, and what others see of those that are down here.
+type census struct {
+	all, down    int
+	contradicted int    // of the down ones: up as seen from two other regions
+	confirmed    int    // of the down ones: down as seen from two other regions; counted while this vantage is alone
+	seen, lost   [2]int // of each family; lost: down for want of a route
+}
+
+func (n *Node) census() (c census) {
+	for _, a := range n.voice.assigned {
+		state := a.detector.State()
+		if a.reference || state == health.Unknown {
+			continue
+		}
+		family := familyOf(a.target)
+		c.all++
+		c.seen[family]++
+		if state != health.Down {
+			continue
+		}
+		c.down++
+		if a.detector.Reason() == health.ReasonNoRoute {
+			c.lost[family]++
+		}
+		elsewhere := func(s health.State) bool { return n.table.SeenElsewhere(a.target.ID, s, n.cfg.Region, n.now) }
+		switch {
+		case elsewhere(health.Up):
+			c.contradicted++
+		case n.doubt.alone && elsewhere(health.Down):
+			c.confirmed++
+		}
+	}
+	return c
 }
 
 // unsee forgets what was seen down while the references failed: it says nothing of the targets.
@@ -145,26 +165,24 @@ func (n *Node) unsee() {
 	}
 }
 
-// tellDoubt makes events of what changed, and has every verdict said as it is to be now.
-func (n *Node) tellDoubt(before *doubt, failing, references, contradicted, all int) {
-	self := string(n.cfg.Name)
+// tellDoubt makes events of what changed, and has every verdict said as it is to be now. Why is of the references, and of being alone.
+func (n *Node) tellDoubt(before *doubt, why [2]string) {
 	changed := false
-	tell := func(was, is bool, begins, ends string) {
+	tell := func(was, is bool, of, begins, ends string) {
 		if was == is {
 			return
 		}
 		changed = true
+		text := "gives verdicts" + of + " again: " + ends
 		if is {
-			n.event(health.EventAbstain, self, "gives no verdicts: "+begins)
-		} else {
-			n.event(health.EventAbstain, self, "gives verdicts again: "+ends)
+			text = "gives no verdicts" + of + ": " + begins
 		}
+		n.event(health.EventAbstain, string(n.cfg.Name), text)
 	}
-	tell(before.references, n.doubt.references, fmt.Sprintf("%d of its %d reference targets fail", failing, references), "its reference targets answer")
-	tell(before.alone && !n.doubt.references, n.doubt.alone, fmt.Sprintf("it sees %d of its %d targets down that two other regions see up", contradicted, all), "it sees what the others see")
+	tell(before.references, n.doubt.references, "", why[0], "its reference targets answer")
+	tell(before.alone && !n.doubt.references, n.doubt.alone, "", why[1], "it sees what the others see")
 	for family, name := range zones.FamilyNames {
-		tell(before.families[family], n.doubt.families[family], fmt.Sprintf("it reaches no %s target for want of a route (of that family; of the other one it does)", name),
-			fmt.Sprintf("it reaches %s targets", name))
+		tell(before.families[family], n.doubt.families[family], " on "+name+" targets", "it has no route to any", "it has a route")
 	}
 	if !changed {
 		return
