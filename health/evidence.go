@@ -107,6 +107,6 @@ const (
 
 // EventKinds are the kinds of events that a journal can have.
 var EventKinds = [...]EventKind{
-	EventVerdict, EventStatus, EventHeld, EventMass, EventAbstain, EventDissent, EventReach, EventRung, EventSpill, EventControl, EventEndpoint, EventLatch, EventConfig, EventMember, EventMesh, EventDropped,
+	EventVerdict, EventStatus, EventHeld, EventMass, EventFreeze, EventAbstain, EventDissent, EventReach, EventRung, EventSpill, EventControl, EventEndpoint, EventLatch, EventConfig, EventMember, EventMesh, EventDropped,
 	EventZone, EventRecovered, EventKeys, EventClock, EventStarted, EventStopped, EventGap,
 }

@@ -2,7 +2,10 @@ package health
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 )
@@ -40,5 +43,26 @@ func TestEvidenceJSON(t *testing.T) {
 	var s State
 	if err := json.Unmarshal([]byte(`"sideways"`), &s); err == nil {
 		t.Error("an unknown state is read without an error")
+	}
+}
+
+// Every kind of event that the source declares is among the kinds that a journal can be asked for.
+func TestEventKindsAreAll(t *testing.T) {
+	var source []byte
+	for _, file := range []string{"health.go", "evidence.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
+	}
+	declared := regexp.MustCompile(`EventKind = "([a-z]+)"`).FindAllStringSubmatch(string(source), -1)
+	if len(declared) != len(EventKinds) {
+		t.Errorf("%d kinds are declared, %d listed", len(declared), len(EventKinds))
+	}
+	for _, d := range declared {
+		if !slices.Contains(EventKinds[:], EventKind(d[1])) {
+			t.Errorf("kind %q is declared and not listed", d[1])
+		}
 	}
 }

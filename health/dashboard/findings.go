@@ -184,6 +184,7 @@ func (f *findings) checks(c scene) {
 			s.Since = time.Time{} // of the state, which is not what is wrong
 		}
 		switch {
+		case s.Hold == health.HoldFrozen && s.Measured == s.State: // that all is frozen is said once
 		case s.Shadow && s.State != health.Up:
 			f.add(levelNotice, 3, kindCheck, string(id), s.Since, "Check %s is a shadow, which nothing obeys; it is %v: %s", id, s.State, why)
 		case s.State == health.Down && !s.HeldBack && offDuty(members[id]):

@@ -171,12 +171,15 @@ func (n *Node) noteRungs(before *zones.Snapshot) {
 	}
 }
 
-// holdText says why a status is held where it is not for want of fresh vantages, which the summary shows.
+// holdText says why a status is held where it is not for want of fresh vantages, which the summary shows. A freeze is an event of its own, and
+// none of every check.
 var holdText = map[health.Hold]string{
 	health.HoldUnproven: ", for nothing was ever up under this definition of the check",
-	health.HoldFrozen:   ", for all automatic change is frozen",
 	health.HoldMass:     ", for most targets went down at once",
 }
+
+// held reports whether a status is held for a reason of its own.
+func held(s *health.Status) bool { return s.Held && s.Hold != health.HoldFrozen }
 
 // noteMass makes events of a mass change that is held, or no longer.
 func (n *Node) noteMass(before *health.View) {
@@ -202,9 +205,9 @@ func (n *Node) noteStatuses(before *health.View, changed []health.CheckID) {
 		fromDisk := s.Held && was.Since.IsZero()
 		if was.State != s.State && !fromDisk {
 			n.eventBy(health.EventStatus, id, fmt.Sprintf("%v, was %v: %s", s.State, was.State, s.Summary()), health.EvidenceOf(was, s))
-		} else if (was.Held != s.Held || holdText[was.Hold] != holdText[s.Hold]) && s.State != health.Unknown {
+		} else if (held(&was) != held(&s) || holdText[was.Hold] != holdText[s.Hold]) && s.State != health.Unknown {
 			text := "no longer held: " + s.Summary()
-			if s.Held {
+			if held(&s) {
 				text = fmt.Sprintf("held as %v%s: %s", s.State, holdText[s.Hold], s.Summary())
 			}
 			n.eventBy(health.EventHeld, id, text, health.EvidenceOf(was, s))
