@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -62,13 +63,23 @@ func TestReach(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			inBubble(t, ocean, func(t *testing.T, w *world) {
 				wall := &firewall{to: "10.0.0.2:7946"}
+				var mu sync.Mutex
 				told := make(map[string][]string)
+				say := func() string {
+					mu.Lock()
+					defer mu.Unlock()
+					return fmt.Sprint(told)
+				}
 				w.five(func(c *gossip.Config) {
 					name := c.Name
 					if name == "n1" {
 						wall.Transport, c.Transport = c.Transport, wall
 					}
-					c.OnReach = func(r gossip.Reach) { told[name] = append(told[name], string(r.Node)+": "+r.Trouble()) }
+					c.OnReach = func(r gossip.Reach) {
+						mu.Lock()
+						defer mu.Unlock()
+						told[name] = append(told[name], string(r.Node)+": "+r.Trouble())
+					}
 				})
 				time.Sleep(10 * time.Minute)
 				for _, n := range w.nodes {
@@ -78,8 +89,8 @@ func TestReach(t *testing.T) {
 						}
 					}
 				}
-				if len(told) > 0 {
-					t.Errorf("told of %v before anything failed", told)
+				if got := say(); got != "map[]" {
+					t.Errorf("told of %s before anything failed", got)
 				}
 				wall.udp.Store(tt.udp)
 				wall.tcp.Store(tt.tcp)
@@ -99,7 +110,7 @@ func TestReach(t *testing.T) {
 				if got := troubles(w.nodes[0]) + troubles(w.nodes[1]); got != "" {
 					t.Errorf("after it %s, want nothing", got)
 				}
-				if got, want := fmt.Sprint(told), fmt.Sprint(map[string][]string{"n1": {tt.n1, "n2: "}, "n2": {tt.n2, "n1: "}}); got != want {
+				if got, want := say(), fmt.Sprint(map[string][]string{"n1": {tt.n1, "n2: "}, "n2": {tt.n2, "n1: "}}); got != want {
 					t.Errorf("told of %s, want %s", got, want)
 				}
 			})
@@ -110,8 +121,8 @@ func TestReach(t *testing.T) {
 // A cut in both directions is a lost member, and no finding about protocols; nor is a restart.
 func TestReachOfTheLost(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
-		told := 0
-		w.five(func(c *gossip.Config) { c.OnReach = func(gossip.Reach) { told++ } })
+		var told atomic.Int32
+		w.five(func(c *gossip.Config) { c.OnReach = func(gossip.Reach) { told.Add(1) } })
 		time.Sleep(10 * time.Minute)
 		w.nodes[4].host.Crash()
 		w.nodes[4].Close()
@@ -122,8 +133,8 @@ func TestReachOfTheLost(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.network.Heal()
 		time.Sleep(10 * time.Minute)
-		if told != 0 {
-			t.Errorf("told %d times that words fail one way, want never", told)
+		if got := told.Load(); got != 0 {
+			t.Errorf("told %d times that words fail one way, want never", got)
 		}
 	})
 }
