@@ -51,11 +51,11 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	}
 	if s.Hold != HoldNone {
 		s.Measured = Unknown
-		e.upSince = time.Time{}
+		e.upSince, e.slimSince = time.Time{}, time.Time{}
 		if !t.frozen && t.failsNearby(e) {
 			s.State = Down
 		}
-	} else if s.Hold = t.restraint(e); s.Hold != HoldNone {
+	} else if s.Hold = t.restraint(e, now); s.Hold != HoldNone {
 		e.upSince = time.Time{}
 		again = now.Add(lookAgain)
 	} else {
@@ -75,17 +75,25 @@ func (t *Table) decide(e *entry, now time.Time) (again time.Time) {
 	return again
 }
 
-// lookAgain is when a status is looked at again that is held only until something else changes.
-const lookAgain = time.Second
+const (
+	lookAgain = time.Second      // a status that is held until something else changes is looked at again
+	slimFor   = 15 * time.Second // a slim majority is believed; half of what a passing error takes
+)
 
 // restraint says what keeps a status from following the votes.
 //
 //	the table is frozen                                                      frozen
 //	down, and no target of the check was ever up under its definition        unproven: the definition may be the mistake
+//	down for less than 15 s, by less than two thirds of the fresh vantages   slim
 //	down while most others go down too, by doubtful evidence, and a pool     mass
 //	would lose by it what it needs
-func (t *Table) restraint(e *entry) Hold {
+func (t *Table) restraint(e *entry, now time.Time) Hold {
 	s := &e.status
+	if s.Measured != Down || !worse(Down, s.State) || !s.Quorum.slim(s.Regions) {
+		e.slimSince = time.Time{}
+	} else if e.slimSince.IsZero() {
+		e.slimSince = now
+	}
 	if s.Measured == Up || s.Measured == Drain { // who drains answers as the definition has it
 		t.prove(e)
 	}
@@ -94,6 +102,8 @@ func (t *Table) restraint(e *entry) Hold {
 		return HoldFrozen
 	case s.Measured == Down && s.State != Down && !t.isProven(e):
 		return HoldUnproven
+	case !e.slimSince.IsZero() && now.Sub(e.slimSince) < slimFor:
+		return HoldSlim
 	case s.Measured == Down && s.State == Up && t.massHolds(s.Check):
 		return HoldMass
 	}

@@ -93,6 +93,23 @@ func (t *tally) state(need int) State {
 	return Down
 }
 
+// slim reports whether votes that say down, by the default rule, are the word of less than two thirds of the fresh vantages. The rule alone is content
+// with eight of fifteen, two in each of four of five regions: so many are wrong about one target at the same time once in some years.
+func (q Quorum) slim(votes []Vote) bool {
+	fresh, down := 0, 0
+	for _, vote := range votes {
+		for _, o := range vote.Vantages {
+			if o.Fresh {
+				fresh++
+				if o.State == Down {
+					down++
+				}
+			}
+		}
+	}
+	return q.Preset == QuorumDefault && 3*down < 2*fresh
+}
+
 // flaps reports whether votes that say up would not, were it not for vantages that see the endpoint come and go.
 func (q Quorum) flaps(votes []Vote) bool {
 	flapping := false

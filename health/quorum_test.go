@@ -79,6 +79,36 @@ func TestQuorum(t *testing.T) {
 	}
 }
 
+func TestSlim(t *testing.T) {
+	for _, c := range []struct {
+		quorum  string
+		regions []string
+		want    bool
+	}{
+		{"default", []string{"ddu", "ddu", "ddu", "ddu", "uuu"}, true},
+		{"default", []string{"ddu", "ddu", "ddu", "ddu", "duu"}, true},
+		{"default", []string{"ddu", "ddu", "ddu", "ddu", "ddu"}, false},
+		{"default", []string{"ddd", "ddd", "ddd", "ddd", "uuu"}, false},
+		{"default", []string{"ddd", "ddu", "dus", "uuu"}, true},
+		{"default", []string{"ddd", "ddu", "dss", "uss"}, false},
+		{"default", []string{"ddD", "ddD", "ddD", "DDD"}, true},
+		{"default", []string{"d", "d", "u"}, false},
+		{"default", []string{"dd", "dd", "uu"}, false},
+		{"default", []string{"ddu"}, false},
+		{"default", []string{"dddduuu"}, true},
+		{"majority", []string{"ddu", "ddu", "ddu", "uuu", "uuu"}, false},
+		{"all", []string{"ddu", "uuu", "uuu", "uuu", "uuu"}, false},
+	} {
+		quorum, err := ParseQuorum(c.quorum)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := quorum.slim(votesOf(c.regions...)); got != c.want {
+			t.Errorf("%s: slim(%q) = %v, want %v", c.quorum, c.regions, got, c.want)
+		}
+	}
+}
+
 func regions(up, down int) (list []string) {
 	for i := range up + down {
 		list = append(list, map[bool]string{true: "u", false: "d"}[i < up])

@@ -40,6 +40,7 @@ const (
 	HoldUnproven Hold = "unproven" // nothing was ever up under the present definition of the check
 	HoldFrozen   Hold = "frozen"   // somebody froze all automatic change
 	HoldMass     Hold = "mass"     // most targets went down at once, by doubtful evidence
+	HoldSlim     Hold = "slim"     // down by a majority that coincidence could make, and not yet for long
 )
 
 // A Vote is what the vantages of one region say of a check.

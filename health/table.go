@@ -64,6 +64,7 @@ type entry struct {
 	recovering bool      // it was down since it was last up
 	fromDisk   bool      // the state was loaded and no vote has been counted since
 	defined    time.Time // when its definition changed; zero: never
+	slimSince  time.Time // since when it would go down by a slim majority; zero: it would not
 }
 
 // NewTable returns an empty table for a node in a region.

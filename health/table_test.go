@@ -129,6 +129,9 @@ type row struct {
 
 const s = time.Second
 
+// slimmest is by how few of fifteen vantages in five regions an endpoint can be down.
+const slimmest = "down r0-n0 r0-n1 r1-n0 r1-n1 r2-n0 r2-n1 r3-n0 r3-n1"
+
 func TestTimelines(t *testing.T) {
 	down := SavedStatus{Check: "c/e0/ipv4", State: Down, Since: testEpoch.Add(-time.Hour)}
 	up := SavedStatus{Check: "c/e0/ipv4", State: Up, Since: testEpoch.Add(-time.Hour)}
@@ -224,6 +227,26 @@ func TestTimelines(t *testing.T) {
 		}},
 		{"from disk: up, until steady vantages say otherwise", 3, 1, []SavedStatus{up}, []row{
 			{0, "", "up, held 0/3"}, {s, "down", "up, held 3/3"}, {5 * s, "", "down 3/3"},
+		}},
+		{"a slim majority is believed after 15 s", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, slimmest, "up, held 15/15"}, {14 * s, "", "up, held 15/15"}, {s, "", "down 15/15"},
+		}},
+		{"or once it is slim no longer", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, slimmest, "up, held 15/15"}, {s, "down r4-n0", "up, held 15/15"}, {s, "down r4-n1", "down 15/15"},
+		}},
+		{"without a break", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, slimmest, "up, held 15/15"}, {14 * s, "up r0-n0", "up 15/15"}, {s, "down r0-n0", "up, held 15/15"},
+			{14 * s, "", "up, held 15/15"}, {s, "", "down 15/15"},
+		}},
+		{"or in sight of all", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, slimmest, "up, held 15/15"}, {5 * s, "nothing r2 r3 r4", "up, held 6/15"}, {s, "up r2 r3 r4", "up 15/15"},
+			{6 * s, slimmest, "up, held 15/15"}, {14 * s, "", "up, held 15/15"}, {s, "", "down 15/15"},
+		}},
+		{"a drain needs no more than a slim majority", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, strings.Replace(slimmest, "down", "drain", 1), "drain 15/15"}, {s, slimmest, "drain, held 15/15"}, {15 * s, "", "down 15/15"},
+		}},
+		{"what is not up needs not wait", 5, 3, nil, []row{
+			{s, "up", "up 15/15"}, {6 * s, "down", "down 15/15"}, {s, "up r4", "down 15/15"}, {s, "up r0-n0 r1-n0 r2-n0 r3-n0", "down 15/15"},
 		}},
 		{"a vantage that restarts is missed, and no more", 3, 1, nil, []row{
 			{s, "up", "up 3/3"}, {s, "restart r1", "up 2/3"}, {s, "restart r2", "up, held 1/3"}, {s, "up", "up 3/3"},

@@ -24,6 +24,8 @@ func explainStatus(s *health.Status) string {
 		return fmt.Sprintf("held as %v: all automatic change is frozen; measured %v: %s", s.State, s.Measured, s.Summary())
 	case s.Hold == health.HoldMass:
 		return fmt.Sprintf("held as %v: measured %v, as most targets since a minute, and its pool would lose what it needs: %s", s.State, s.Measured, s.Summary())
+	case s.Hold == health.HoldSlim:
+		return fmt.Sprintf("held as %v for a moment: measured %v, but by a slim majority: %s", s.State, s.Measured, s.Summary())
 	case s.Held:
 		return fmt.Sprintf("held as %v: only %d of %d vantages are fresh", s.State, s.Fresh, s.Assigned)
 	case s.Damped:

@@ -148,7 +148,7 @@ The votes that made it down, at 14:02, by the checks of the group:
 `; got != want {
 		t.Errorf("of a group: %s\nwant %s", got, want)
 	}
-	for _, hold := range []health.Hold{health.HoldNone, health.HoldSilent, health.HoldUnsteady, health.HoldUnproven, health.HoldFrozen, health.HoldMass} {
+	for _, hold := range []health.Hold{health.HoldNone, health.HoldSilent, health.HoldUnsteady, health.HoldUnproven, health.HoldFrozen, health.HoldMass, health.HoldSlim} {
 		if holdWords[hold] == "" {
 			t.Errorf("no words for %q", hold)
 		}

@@ -92,6 +92,7 @@ var holdWords = map[health.Hold]string{
 	health.HoldUnproven: "nothing was ever up under this definition of the check",
 	health.HoldFrozen:   "all automatic change was frozen",
 	health.HoldMass:     "most targets went down at once, by doubtful evidence",
+	health.HoldSlim:     "less than two thirds of the vantages said down, and not yet for 15 s",
 }
 
 // sayVotes lists what every vantage said, region by region.

@@ -178,8 +178,10 @@ var holdText = map[health.Hold]string{
 	health.HoldMass:     ", for most targets went down at once",
 }
 
-// held reports whether a status is held for a reason of its own.
-func held(s *health.Status) bool { return s.Held && s.Hold != health.HoldFrozen }
+// held reports whether a status is held for a reason that the journal is to have: of its own, and for more than some seconds.
+func held(s *health.Status) bool {
+	return s.Held && s.Hold != health.HoldFrozen && s.Hold != health.HoldSlim
+}
 
 // noteMass makes events of a mass change that is held, or no longer.
 func (n *Node) noteMass(before *health.View) {
