@@ -106,6 +106,13 @@ func (p *Pace) Ended(ok bool, now time.Time) {
 	}
 }
 
+// Retry says that what fails may be well again: it is probed at once, and in a hurry anew. Where the last result was no failure nothing changes.
+func (p *Pace) Retry(now time.Time) {
+	if p.failing {
+		p.hurried = now
+	}
+}
+
 func (p *Pace) trouble(now time.Time) {
 	if !p.failing && !p.hurrying(now) {
 		p.hurried = now

@@ -73,6 +73,41 @@ func newVantage(interval time.Duration, fall int, rnd *rand.Rand) *vantage {
 	return &vantage{now: epoch, pace: NewPace(interval, fall, rnd, epoch), detector: NewDetector(fall, 3, false)}
 }
 
+// What has been dead for long is probed at once when something says that it may be back, and in a hurry from then on.
+func TestRetry(t *testing.T) {
+	v := newVantage(10*time.Second, 3, rand.New(middle{}))
+	dead := true
+	v.answer = func(int, time.Time) (time.Duration, Reason) {
+		if dead {
+			return 100 * time.Millisecond, ReasonRefused
+		}
+		return 100 * time.Millisecond, ReasonOK
+	}
+	v.runAll(epoch.Add(10 * time.Minute))
+	v.pace.Retry(v.now)
+	before := len(v.attempts)
+	v.runAll(v.now.Add(60 * time.Second))
+	if got := len(v.attempts) - before; got < 58 || got > 62 {
+		t.Errorf("%d probes in a minute of retrying, want one each second", got)
+	}
+	if first := v.attempts[before].start.Sub(epoch); first != 10*time.Minute {
+		t.Errorf("the first after %v, want at once, after 10 min", first)
+	}
+	before = len(v.attempts)
+	v.runAll(v.now.Add(60 * time.Second))
+	if got := len(v.attempts) - before; got > 8 {
+		t.Errorf("%d probes in the minute after it, want one each 10 s", got)
+	}
+	dead = false
+	v.runAll(v.now.Add(5 * time.Minute))
+	v.pace.Retry(v.now)
+	before = len(v.attempts)
+	v.runAll(v.now.Add(60 * time.Second))
+	if got := len(v.attempts) - before; got > 7 {
+		t.Errorf("%d probes in a minute of what is well, want one each 10 s", got)
+	}
+}
+
 // middle is a source of jitter that has none: the middle of every range.
 type middle struct{}
 

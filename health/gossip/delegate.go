@@ -28,10 +28,14 @@ func (d *delegate) NotifyMsg(frame []byte) {
 		d.metrics.drop(dropSize)
 		return
 	}
-	if frame[0] == ownKind {
+	switch frame[0] {
+	case wordKind:
 		if !d.reach.take(frame[1:], time.Now()) {
 			d.metrics.drop(dropMalformed)
 		}
+		return
+	case knockKind:
+		d.knocked(string(frame[1:]))
 		return
 	}
 	select {
@@ -122,6 +126,7 @@ func (d *delegate) NotifyConflict(*memberlist.Node, *memberlist.Node) {
 const (
 	inboxDepth = 4096 // messages, of at most MaxMessage; those of a packet's size are 5 MB
 	stateDepth = 8
+	knockDepth = 64
 	settle     = 50 * time.Millisecond // how long changes of membership are gathered
 )
 
@@ -129,6 +134,7 @@ const (
 type inbox struct {
 	messages chan message
 	states   chan []byte
+	knocks   chan health.NodeID
 	changed  chan struct{} // holds one: members have changed
 }
 
@@ -138,7 +144,7 @@ type message struct {
 }
 
 func newInbox() inbox {
-	return inbox{make(chan message, inboxDepth), make(chan []byte, stateDepth), make(chan struct{}, 1)}
+	return inbox{make(chan message, inboxDepth), make(chan []byte, stateDepth), make(chan health.NodeID, knockDepth), make(chan struct{}, 1)}
 }
 
 func (i *inbox) change() {
@@ -161,6 +167,10 @@ func (m *Mesh) dispatch() {
 		case state := <-m.inbox.states:
 			if m.config.MergeState != nil {
 				m.config.MergeState(state)
+			}
+		case name := <-m.inbox.knocks:
+			if m.config.OnKnock != nil {
+				m.config.OnKnock(name)
 			}
 		case <-m.inbox.changed:
 			if settled == nil {

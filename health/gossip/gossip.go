@@ -63,6 +63,9 @@ type Config struct {
 	OnMembers  func([]health.Member) // after changes, several at once; sorted by Node, this node included
 	MergeState func([]byte)          // what a peer's LocalState returned
 
+	// OnKnock is told of a lost member that is heard again, and will likely be a member within a second. On the goroutine of the others.
+	OnKnock func(health.NodeID)
+
 	// OnReach is told of a member with whom words by UDP or TCP begin to fail or to pass again. Not on that goroutine, and never
 	// twice at a time; it must be quick.
 	OnReach func(Reach)
@@ -114,6 +117,8 @@ type Mesh struct {
 	inbox   inbox
 	packets *lane
 	streams *lane
+	words   *lane           // by stream
+	knocks  chan remembered // to be answered
 	metrics *metrics
 	log     *slog.Logger
 	reach   *reach
@@ -150,7 +155,7 @@ func start(config Config) (*Mesh, error) {
 	if config.Rejoin == 0 {
 		config.Rejoin = rejoin(config.Local)
 	}
-	m := &Mesh{config: config, log: config.Logger, inbox: newInbox()}
+	m := &Mesh{config: config, log: config.Logger, inbox: newInbox(), knocks: make(chan remembered, knocksEach)}
 	m.table.init()
 	m.reach = newReach(config.Name, config.Local)
 	m.reach.setKeys(config.keys())
@@ -164,6 +169,7 @@ func start(config Config) (*Mesh, error) {
 	}
 	m.packets = newLane(packetDepth, m.sendPacket)
 	m.streams = newLane(streamDepth, m.sendStream)
+	m.words = newLane(wordDepth, m.sendStream)
 	guarded := guard(m.ctx, inner, m.metrics.drop)
 	fail := func(err error) (*Mesh, error) {
 		m.cancel()
@@ -202,12 +208,19 @@ func start(config Config) (*Mesh, error) {
 	}
 	m.running.Go(m.dispatch)
 	m.running.Go(m.keepJoined)
+	m.running.Go(m.keepKnocking)
+	for range joinsAtOnce {
+		m.running.Go(m.keepAnswering)
+	}
 	m.running.Go(func() { m.keepReached(m.ctx) })
 	for range packetWorkers {
 		m.running.Go(m.packets.work)
 	}
 	for range streamWorkers {
 		m.running.Go(m.streams.work)
+	}
+	for range wordWorkers {
+		m.running.Go(m.words.work)
 	}
 	return m, nil
 }
@@ -245,6 +258,7 @@ func (m *Mesh) Close() error {
 	m.cancel()
 	m.packets.close()
 	m.streams.close()
+	m.words.close()
 	err := m.list.Shutdown()
 	m.running.Wait()
 	m.metrics.unregister(m.config.Registerer)

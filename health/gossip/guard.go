@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,6 +15,10 @@ import (
 const (
 	maxStreams = 256
 	maxSource  = 16 // from one source: an IPv4 address, or an IPv6 /64
+
+	// memberlist keeps what comes until all of it is there, before it looks at the key.
+	maxStream = MaxState + 1<<20 // bytes of one, which has room for the membership of 1500 nodes
+	maxBytes  = 64 << 20         // of those under way together
 )
 
 // a guarded transport hands memberlist the streams that there is room for, and closes the others. Close of the mesh
@@ -30,6 +35,7 @@ type guarded struct {
 	mu   sync.Mutex
 	of   map[netip.Prefix]int // streams under way
 	open int                  // their sum
+	held int                  // bytes that came by them
 }
 
 // guard watches a transport until it is shut down.
@@ -69,8 +75,8 @@ func (g *guarded) watch() {
 			continue
 		}
 		stop := context.AfterFunc(g.ctx, func() { conn.Close() })
-		leave := sync.OnceFunc(func() { g.leave(source) })
-		came := &stream{conn, func() bool { leave(); return stop() }}
+		came := &guardedStream{Conn: conn, of: g}
+		came.leave = sync.OnceFunc(func() { stop(); g.leave(source, came) })
 		select {
 		case g.streams <- came:
 		case <-g.ctx.Done():
@@ -97,13 +103,62 @@ func (g *guarded) enter(source netip.Prefix) (why string) {
 	return ""
 }
 
-func (g *guarded) leave(source netip.Prefix) {
+func (g *guarded) leave(source netip.Prefix, s *guardedStream) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.held -= s.held
+	s.over = true
 	g.open--
 	if g.of[source]--; g.of[source] == 0 {
 		delete(g.of, source)
 	}
+}
+
+// a guardedStream breaks off when more comes by it than any member sends, or by all streams than there is room for.
+type guardedStream struct {
+	net.Conn
+	of    *guarded
+	leave func()
+
+	held int  // under the lock of the transport
+	over bool // likewise
+}
+
+var errTooMuch = errors.New("more bytes than are taken")
+
+// Read implements net.Conn.
+func (s *guardedStream) Read(b []byte) (int, error) {
+	n, err := s.Conn.Read(b)
+	if why := s.of.hold(s, n); why != "" {
+		s.of.drop(why)
+		s.Close()
+		return 0, errTooMuch
+	}
+	return n, err
+}
+
+// Close implements net.Conn.
+func (s *guardedStream) Close() error {
+	s.leave()
+	return s.Conn.Close()
+}
+
+// hold counts bytes that came, or says why they are too many.
+func (g *guarded) hold(s *guardedStream, n int) (why string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s.over {
+		return ""
+	}
+	s.held += n
+	g.held += n
+	switch {
+	case s.held > maxStream:
+		return dropStreamSize
+	case g.held > maxBytes:
+		return dropBusy
+	}
+	return ""
 }
 
 // sourceOf is what counts as one source; of an IPv6 address only the half that a subscriber can't choose.

@@ -12,20 +12,21 @@ import (
 
 // Why a message or a state was dropped.
 const (
-	dropNotMember = "not_member" // the peer to send to isn't here, or not any more
-	dropSize      = "size"       // a message over MaxMessage, ours or a peer's
-	dropPeerQueue = "peer_queue" // too many wait for one peer
-	dropSend      = "send"       // the network said no
-	dropInbox     = "inbox"      // OnMessage is too slow
-	dropStates    = "states"     // MergeState is too slow
-	dropStateSize = "state_size" // a state over MaxState, ours or a peer's
-	dropMalformed = "malformed"  // a message without a kind
-	dropKey       = "key"        // packets and streams under another key, or none
-	dropLabel     = "label"      // packets and streams of another cluster
-	dropHandoff   = "handoff"    // memberlist's own queue is full
-	dropSource    = "source"     // too many streams from one source
-	dropBusy      = "busy"       // too many streams of all
-	dropGarbage   = "garbage"    // streams that broke off or made no sense, and empty packets
+	dropNotMember  = "not_member"  // the peer to send to isn't here, or not any more
+	dropSize       = "size"        // a message over MaxMessage, ours or a peer's
+	dropPeerQueue  = "peer_queue"  // too many wait for one peer
+	dropSend       = "send"        // the network said no
+	dropInbox      = "inbox"       // OnMessage is too slow
+	dropStates     = "states"      // MergeState is too slow
+	dropStateSize  = "state_size"  // a state over MaxState, ours or a peer's
+	dropMalformed  = "malformed"   // a message without a kind
+	dropKey        = "key"         // packets and streams under another key, or none
+	dropLabel      = "label"       // packets and streams of another cluster
+	dropHandoff    = "handoff"     // memberlist's own queue is full
+	dropSource     = "source"      // too many streams from one source
+	dropBusy       = "busy"        // too many streams of all, or too many bytes by them
+	dropStreamSize = "stream_size" // more by one stream than any member sends
+	dropGarbage    = "garbage"     // streams that broke off or made no sense, and empty packets
 )
 
 // Why a node was kept out.

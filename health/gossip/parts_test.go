@@ -24,6 +24,7 @@ func idle(c Config) *Mesh {
 	m.reach = newReach(c.Name, c.Local)
 	m.metrics = newMetrics(m.Members, m.reach.partly)
 	m.packets, m.streams = newLane(packetDepth, nil), newLane(streamDepth, nil)
+	m.words, m.knocks = newLane(wordDepth, nil), make(chan remembered, 1)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	return m
 }

@@ -15,7 +15,7 @@ import (
 // A firewall that lets TCP pass and not UDP, or one way only, keeps nobody out: memberlist finds other ways, and verdicts
 // are late or lost. So each node sends every other a word by each way now and then, and says in it what it has heard.
 const (
-	ownKind      = 255 // of messages that stay in here
+	wordKind     = 255 // of messages that stay in here
 	reachVersion = 1
 
 	reachEvery  = time.Minute
@@ -55,7 +55,7 @@ type Reach struct {
 	UDPTo   Way           `json:"udp_to"`   // as it says
 	TCPFrom Way           `json:"tcp_from"`
 	TCPTo   Way           `json:"tcp_to"`
-	Keys    []string      `json:"keys"`           // fingerprints of those it has, the one it sends under first; none: it has not said
+	Keys    []string      `json:"keys"`           // fingerprints of those it has, the one it sends under first; none: it has not said, or not lately
 	Heard   time.Time     `json:"heard,omitzero"` // the last word
 }
 
@@ -135,7 +135,7 @@ func (r *reach) setKeys(keys [][]byte) {
 // fingerprints, and its name.
 func (r *reach) word(protocol int, p *reached, now time.Time) []byte {
 	ways := p.from(now, r.window())
-	frame := []byte{ownKind, reachVersion, byte(protocol), byte(ways[byUDP]), byte(ways[byTCP]), byte(len(r.keys) / fingerprintSize)}
+	frame := []byte{wordKind, reachVersion, byte(protocol), byte(ways[byUDP]), byte(ways[byTCP]), byte(len(r.keys) / fingerprintSize)}
 	return append(append(frame, r.keys...), r.name...)
 }
 
@@ -221,9 +221,9 @@ func (r *reach) list(now time.Time) []Reach {
 	var all []Reach
 	for name, p := range r.peers {
 		from := p.from(now, r.window())
-		one := Reach{Node: name, UDPFrom: from[byUDP], TCPFrom: from[byTCP], Keys: append([]string{}, p.keys...), Heard: p.told}
+		one := Reach{Node: name, UDPFrom: from[byUDP], TCPFrom: from[byTCP], Heard: p.told}
 		if !p.told.IsZero() && now.Sub(p.told) <= r.window() {
-			one.UDPTo, one.TCPTo = p.says[byUDP], p.says[byTCP]
+			one.UDPTo, one.TCPTo, one.Keys = p.says[byUDP], p.says[byTCP], slices.Clone(p.keys)
 		}
 		all = append(all, one)
 	}
@@ -278,7 +278,7 @@ func (m *Mesh) keepReached(ctx context.Context) {
 		m.reach.due(m.Members(), now, func(to health.NodeID, protocol int, word []byte) {
 			lane := m.packets
 			if protocol == byTCP {
-				lane = m.streams
+				lane = m.words
 			}
 			if !lane.put(to, word) {
 				m.metrics.drop(dropPeerQueue)

@@ -53,6 +53,9 @@ func TestReachTimeline(t *testing.T) {
 			t.Errorf("%s: %s, %q, want %s, %q", row.name, text, got.Trouble(), row.want, row.text)
 		}
 	}
+	if keys := r.list(now)[0].Keys; keys != nil {
+		t.Errorf("after long silence it still has keys %v", keys)
+	}
 	if r.due(member[1:], now, nobody); len(r.list(now)) != 0 {
 		t.Errorf("of a node that is gone: %v, want nothing", r.list(now))
 	}

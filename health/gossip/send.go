@@ -8,10 +8,12 @@ import (
 )
 
 // The limits of what waits to be sent. Packets and streams have lanes of their own, because a stream to a peer that
-// doesn't answer holds its worker for seconds. One worker serves a peer at a time, so one peer holds one worker.
+// doesn't answer holds its worker for seconds. One worker serves a peer at a time, so one peer holds one worker. Words by stream go to those
+// that don't answer above all: they hold nobody else's worker, and in a minute theirs get through 190 of them.
 const (
 	packetDepth, packetWorkers = 256, 2
 	streamDepth, streamWorkers = 16, 8
+	wordDepth, wordWorkers     = 1, 32
 )
 
 // Send queues a message to one member and returns at once. Up to PacketSize bytes it may be lost on the way; above, it's
@@ -22,7 +24,7 @@ func (m *Mesh) Send(to health.NodeID, kind byte, payload []byte) error {
 		m.metrics.drop(dropSize)
 		return fmt.Errorf("gossip: send to %s: payload of %d bytes, want at most %d", to, len(payload), MaxMessage)
 	}
-	if kind == ownKind {
+	if kind >= knockKind {
 		return fmt.Errorf("gossip: send to %s: kind %d is the mesh's own", to, kind)
 	}
 	if _, ok := m.table.get(to); !ok || string(to) == m.config.Name {
@@ -68,7 +70,7 @@ func (m *Mesh) sent(to health.NodeID, frame []byte, err error) {
 
 // forget drops what waits for a peer that is gone.
 func (m *Mesh) forget(peer health.NodeID) {
-	for range m.packets.forget(peer) + m.streams.forget(peer) {
+	for range m.packets.forget(peer) + m.streams.forget(peer) + m.words.forget(peer) {
 		m.metrics.drop(dropNotMember)
 	}
 }

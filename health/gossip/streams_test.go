@@ -109,6 +109,32 @@ func TestNoiseOnStreams(t *testing.T) {
 	}
 }
 
+// Who has not the key can't make a node keep more than the largest member sends, nor all streams together more than there is room for.
+func TestBytesOfStreamsAreBounded(t *testing.T) {
+	c, _ := config("a")
+	c.Local = false // streams end after 10 s
+	m := begin(t, c)
+	const head = "\xf4\x07example\x0a\x01\x00\x00\x00" // 16 MiB will follow
+	part := make([]byte, 1<<20)
+	pour := func(conn net.Conn, mebibytes int) {
+		conn.Write([]byte(head))
+		for range mebibytes {
+			conn.Write(part)
+		}
+	}
+	pour(silence(t, m, "127.0.0.2", 1)[0], 8)
+	eventually(t, "one stream is cut", func() bool { return m.dropped(t, dropStreamSize) == 1 })
+	if got := m.dropped(t, dropBusy); got != 0 {
+		t.Errorf("dropped{busy} = %v, want 0", got)
+	}
+	for i := range 4 {
+		for _, conn := range silence(t, m, net.IPv4(127, 0, 1, byte(i)).String(), 4) {
+			pour(conn, 4)
+		}
+	}
+	eventually(t, "one of sixteen that have 64 MiB is cut", func() bool { return m.dropped(t, dropBusy) > 0 })
+}
+
 func TestMessagesAreBounded(t *testing.T) {
 	c, _ := config("a")
 	m := idle(c)

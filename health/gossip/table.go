@@ -29,8 +29,9 @@ type entry struct {
 }
 
 type remembered struct {
-	name    string
-	address netip.AddrPort
+	name      string
+	address   netip.AddrPort
+	answering bool // its knock
 }
 
 func (t *table) init() { t.present = map[string]entry{} }
@@ -54,8 +55,52 @@ func (t *table) lose(name string) (entry, bool) {
 	if len(t.absent) == maxRemembered {
 		t.absent = slices.Delete(t.absent, 0, 1)
 	}
-	t.absent = append(t.absent, remembered{name, address(&e.node)})
+	t.absent = append(t.absent, remembered{name: name, address: address(&e.node)})
 	return e, true
+}
+
+// lost are the members that are remembered.
+func (t *table) lost() []remembered {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.absent)
+}
+
+func (t *table) isLost(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.find(name) != nil
+}
+
+// answer returns a lost member whose knock is to be answered. It is not lost, or is answered already, if it is not ok.
+func (t *table) answer(name string) (r remembered, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lost := t.find(name)
+	if lost == nil || lost.answering {
+		return remembered{}, false
+	}
+	lost.answering = true
+	return *lost, true
+}
+
+// answered says that the next knock is to be answered anew.
+func (t *table) answered(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if lost := t.find(name); lost != nil {
+		lost.answering = false
+	}
+}
+
+// find is for holders of the lock.
+func (t *table) find(name string) *remembered {
+	for i := range t.absent {
+		if t.absent[i].name == name {
+			return &t.absent[i]
+		}
+	}
+	return nil
 }
 
 // get returns the node to send to.

@@ -2,13 +2,17 @@ package probe
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -129,19 +133,140 @@ func running(pid int) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-// Programs beyond the limit wait, and what does not get its turn is no evidence.
-func TestExecAtOnce(t *testing.T) {
-	file := script(t, "exit 0")
-	w := wireOf(Config{Exec: []string{file}})
-	for range programsAtOnce {
-		w.config.programs <- struct{}{}
+// A fake is a program that takes a while, and may not die of being killed.
+type fake struct {
+	takes    time.Duration
+	immortal bool
+	end      chan struct{} // ends it all the same
+
+	started, reaped int
+}
+
+func (f *fake) launch(*health.Target) (process, error) {
+	f.started++
+	ended, killed := make(chan struct{}), make(chan struct{})
+	kill := sync.OnceFunc(func() { close(killed) })
+	if f.immortal {
+		kill = func() {}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	go func() {
+		defer close(ended)
+		select {
+		case <-time.After(f.takes):
+		case <-killed:
+		case <-f.end:
+		}
+	}()
+	return process{
+		ended: ended,
+		kill:  kill,
+		reap:  func() outcome { f.reaped++; return outcome{} },
+	}, nil
+}
+
+// Programs beyond the limit wait for a second. That there was no place, or less time than a program is due, is no evidence.
+func TestExecAtOnce(t *testing.T) {
+	const timeout, cut = "exec: timeout after 10s", "exec: cut short, for it had to wait for other programs"
+	for _, row := range []struct {
+		why    string
+		free   time.Duration // after which there is a place
+		takes  time.Duration
+		reason health.Reason
+		detail string
+		took   time.Duration
+	}{
+		{"a place at once", 0, time.Second, health.ReasonOK, "exit status 0", time.Second},
+		{"a place at once, and all the time", 0, time.Hour, health.ReasonTimeout, timeout, 10 * time.Second},
+		{"a place in time", 900 * time.Millisecond, 9 * time.Second, health.ReasonOK, "exit status 0", 9900 * time.Millisecond},
+		{"a place in time, but less to run", 900 * time.Millisecond, 9500 * time.Millisecond, health.ReasonNone, cut, 10 * time.Second},
+		{"no place in time", time.Hour, 0, health.ReasonNone, "too many programs run at once", time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			begin := time.Now()
+			f := &fake{takes: row.takes}
+			w := wireOf(Config{Exec: []string{"/check"}, launch: f.launch})
+			for range programsAtOnce {
+				w.config.programs <- struct{}{}
+			}
+			if row.free == 0 {
+				<-w.config.programs
+			} else {
+				time.AfterFunc(row.free, func() { <-w.config.programs })
+			}
+			expect(t, row.why, attempt(t.Context(), program("/check"), 0, w), row.reason, row.detail)
+			if took := time.Since(begin); took != row.took {
+				t.Errorf("%s: took %v, want %v", row.why, took, row.took)
+			}
+			if took := time.Since(begin); row.free < took && len(w.config.programs) != programsAtOnce-1 {
+				t.Errorf("%s: %d programs are counted, want %d", row.why, len(w.config.programs), programsAtOnce-1)
+			}
+			pass(2 * time.Hour)
+		})
+	}
+}
+
+// A program that SIGKILL does not end keeps its place among programs, but no probe and no Close waits for it. What the kernel does not let die a
+// test can't make, so the program is a fake.
+func TestExecThatCantBeKilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		f := &fake{takes: 1000 * time.Hour, immortal: true, end: make(chan struct{})}
+		w := wireOf(Config{Exec: []string{"/check"}, launch: f.launch})
+		got := attempt(t.Context(), program("/check"), 0, w)
+		expect(t, "immortal", got, health.ReasonTimeout, "exec: timeout after 10s, and it can't be killed")
+		if took := time.Since(begin); took != 11*time.Second {
+			t.Errorf("took %v, want 11 s", took)
+		}
+		pass(time.Hour)
+		if len(w.config.programs) != 1 || f.reaped != 0 {
+			t.Errorf("%d programs are counted and %d reaped while it lives, want 1 and 0", len(w.config.programs), f.reaped)
+		}
+		close(f.end)
+		synctest.Wait()
+		if len(w.config.programs) != 0 || f.reaped != 1 {
+			t.Errorf("%d programs are counted and %d reaped after its end, want 0 and 1", len(w.config.programs), f.reaped)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{takes: 1000 * time.Hour, immortal: true, end: make(chan struct{})}
+		r := Start(Config{Observe: func(health.Result) {}, Exec: []string{"/check"}, launch: f.launch})
+		r.Assign(assignment(program("/check")))
+		pass(5 * time.Second)
+		at := time.Now()
+		r.Close()
+		if took := time.Since(at); f.started == 0 || took > deathLimit {
+			t.Errorf("Close took %v with %d programs, want at most %v", took, f.started, deathLimit)
+		}
+		close(f.end)
+	})
+}
+
+// leaver makes the test's binary a program that leaves the group it was started in.
+const leaver = "leave the group"
+
+func leave() {
+	child := exec.Command("/bin/cat")
+	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if _, err := child.StdinPipe(); err != nil { // which ends with this process, and so does the child
+		panic(err)
+	}
+	if err := child.Start(); err != nil {
+		panic(err)
+	}
+	if err := syscall.Setpgid(0, child.Process.Pid); err != nil {
+		panic(err)
+	}
+	fmt.Println("left")
+	time.Sleep(time.Minute) // until it is killed
+}
+
+// A program that has left its group is killed all the same.
+func TestExecThatLeavesItsGroup(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	expect(t, "no room", attempt(ctx, program(file), 0, w), health.ReasonNone, "too many programs run at once")
-	<-w.config.programs
-	expect(t, "room", attempt(t.Context(), program(file), 0, w), health.ReasonOK, "exit status 0")
-	if len(w.config.programs) != programsAtOnce-1 {
-		t.Errorf("%d programs are counted, want %d", len(w.config.programs), programsAtOnce-1)
+	w := wireOf(Config{Exec: []string{os.Args[0]}})
+	expect(t, "left", attempt(ctx, program(os.Args[0], leaver), 0, w), health.ReasonTimeout, "exec: timeout after 10s: left")
+	if len(w.config.programs) != 0 {
+		t.Errorf("%d programs are counted, want none", len(w.config.programs))
 	}
 }

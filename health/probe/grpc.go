@@ -75,23 +75,25 @@ func probeGRPC(ctx context.Context, t *health.Target, w wire) (r health.Result) 
 	start := time.Now()
 	tape := &tape{Conn: conn, left: wireLimit}
 	conn.SetWriteDeadline(start.Add(firstByte))
-	client, err := overHTTP2(ctx, t, tape)
+	call, cancel := context.WithCancelCause(ctx) // at the end of ctx, it may lag behind
+	defer cancel(nil)
+	head := make(chan struct{})
+	client, err := overHTTP2(call, t, newFrames(call, tape, head))
 	if err != nil {
 		fail(&r, "request", err, firstByte, health.ReasonOther)
 		return r
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	late := time.AfterFunc(firstByte, func() { cancel(errNoHead) })
-	answer, err := client.RoundTrip(grpcRequest(ctx, t))
+	answer, err := client.RoundTrip(grpcRequest(call, t))
 	if !late.Stop() || err != nil {
-		if err = cmp.Or(tape.err(), err); context.Cause(ctx) == errNoHead {
+		if err = cmp.Or(tape.err(), err); context.Cause(call) == errNoHead {
 			err = context.DeadlineExceeded // and the connection was closed for it
 		}
 		fail(&r, "first byte", err, firstByte, health.ReasonOther)
 		return r
 	}
 	r.FirstByte = time.Since(start)
+	close(head)
 	defer answer.Body.Close()
 	message, err := io.ReadAll(io.LimitReader(answer.Body, frameLimit+1))
 	if err != nil {

@@ -98,7 +98,10 @@ func TestGRPC(t *testing.T) {
 		{"a message that is compressed", unencrypted(t, grpcAnswer("0", "", []byte{1, 0, 0, 0, 0})), "", health.ReasonOther, "answer: malformed message: compressed"},
 		{"a large message", unencrypted(t, grpcAnswer("0", "", make([]byte, 100<<10))), "", health.ReasonOther, "answer: …"},
 		{"HTTP, but not gRPC", unencrypted(t, status(404, "", "")), "", health.ReasonStatus, "HTTP status 404, expected 200"},
-		{"HTTP/1.1", answers(t, status(200, "", "")), "", health.ReasonOther, "first byte: …"},
+		{"HTTP/1.1", talksFirst(t, func(c *net.TCPConn) {
+			io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			io.Copy(io.Discard, c) // to close with bytes unread would reset the connection
+		}), "", health.ReasonOther, "first byte: …"},
 		{"refused", refuses(t), "", health.ReasonRefused, "connect: refused"},
 		{"closed", talks(t, func(*net.TCPConn) {}), "", health.ReasonReset, "first byte: …"},
 		{"reset", talks(t, func(c *net.TCPConn) { c.SetLinger(0) }), "", health.ReasonReset, "first byte: connection …"}, // reset to who reads, closed if who writes was told first
@@ -142,21 +145,23 @@ func TestGRPCWithTLS(t *testing.T) {
 	}
 }
 
+// settings begins HTTP/2 as a server and reads on.
+func settings(conn net.Conn) *http2.Framer {
+	io.ReadFull(conn, make([]byte, len(http2.ClientPreface)))
+	f := http2.NewFramer(conn, conn)
+	go func() {
+		for {
+			if _, err := f.ReadFrame(); err != nil {
+				return
+			}
+		}
+	}()
+	f.WriteSettings()
+	return f
+}
+
 // What a server does to HTTP/2 ends with the time, or with the bytes, of the probe.
 func TestHostileHTTP2(t *testing.T) {
-	settings := func(conn net.Conn) *http2.Framer {
-		io.ReadFull(conn, make([]byte, len(http2.ClientPreface)))
-		f := http2.NewFramer(conn, conn)
-		go func() {
-			for {
-				if _, err := f.ReadFrame(); err != nil {
-					return
-				}
-			}
-		}()
-		f.WriteSettings()
-		return f
-	}
 	for _, row := range []struct {
 		why    string
 		serve  func(net.Conn)

@@ -44,8 +44,8 @@ var defaultStatus = []health.StatusRange{{Low: 200, High: 399}}
 //	expected text not in the first 5120 bytes         body
 //	else                                              ok
 //
-// That a kept connection was closed by the server before it began to answer is no failure: it may close an idle one at any time. The request is
-// sent again, once, on a new one.
+// That a kept connection gives no byte of an answer is no failure: the server may close an idle one at any time, and what lies between may drop it
+// without a word. The request is sent again, once, on a new one, and that counts; the 10 s allow the first byte to be late on both.
 func probeHTTP(ctx context.Context, t *health.Target, w wire) (r health.Result) {
 	question, err := request(t)
 	if err != nil {
@@ -53,24 +53,22 @@ func probeHTTP(ctx context.Context, t *health.Target, w wire) (r health.Result) 
 		return r
 	}
 	if kept := w.keeper.take(); kept != nil {
-		if r.CertificateEnds = kept.ends; t.SpeaksTLS() && !goodFor(t, &r) {
+		if kept.isWorn(t, time.Now()) {
 			kept.Close()
-			return r
-		}
-		if closed := w.exchange(ctx, t, question, kept, &r); !closed {
+		} else if r.CertificateEnds = kept.ends; !w.exchange(ctx, t, question, kept, &r) {
 			return r
 		}
 	}
 	r = health.Result{}
 	if conn := w.connect(ctx, t, &r); conn != nil {
-		w.exchange(ctx, t, question, &link{conn, r.CertificateEnds}, &r)
+		w.exchange(ctx, t, question, &link{conn, time.Now(), r.CertificateEnds}, &r)
 	}
 	return r
 }
 
-// exchange sends a request over a link, judges the answer, and keeps the link or closes it. It reports whether the server closed the link before
-// it answered anything of its own.
-func (w wire) exchange(ctx context.Context, t *health.Target, question []byte, l *link, r *health.Result) (closed bool) {
+// exchange sends a request over a link, judges the answer, and keeps the link or closes it. It reports whether nothing came that is an answer to
+// the request, which is then the link's fault if it is an old one.
+func (w wire) exchange(ctx context.Context, t *health.Target, question []byte, l *link, r *health.Result) (unheard bool) {
 	keep := false
 	stop := context.AfterFunc(ctx, func() { l.Close() }) // at the end of the time, or when the target is taken away
 	defer func() {
@@ -84,13 +82,13 @@ func (w wire) exchange(ctx context.Context, t *health.Target, question []byte, l
 	l.SetDeadline(start.Add(firstByte))
 	if _, err := l.Write(question); err != nil {
 		fail(r, "request", err, firstByte, health.ReasonOther)
-		return r.Reason == health.ReasonReset
+		return r.Reason == health.ReasonReset || r.Reason == health.ReasonTimeout
 	}
 	tape := &tape{Conn: l.Conn, left: headLimit}
 	answers := bufio.NewReader(tape)
 	if _, err := answers.Peek(1); err != nil {
 		fail(r, "first byte", err, firstByte, health.ReasonOther)
-		return r.Reason == health.ReasonReset
+		return r.Reason == health.ReasonReset || r.Reason == health.ReasonTimeout
 	}
 	r.FirstByte = time.Since(start)
 
@@ -244,7 +242,7 @@ func spell(ranges []health.StatusRange) string {
 var errLong = errors.New("more bytes than a probe reads")
 
 // A tape reads a connection up to a limit and remembers the error that ended it: of a line that breaks off, net/http says
-// only that it is malformed. One goroutine reads and sets left.
+// only that it is malformed. That the connection was closed here is no such error. One goroutine reads and sets left.
 type tape struct {
 	net.Conn
 	left int
@@ -260,12 +258,18 @@ func (t *tape) Read(b []byte) (n int, err error) {
 		n, err = t.Conn.Read(b[:min(len(b), t.left)])
 		t.left -= n
 	}
-	if err != nil {
-		t.mu.Lock()
-		t.error = err
-		t.mu.Unlock()
-	}
+	t.note(err)
 	return n, err
+}
+
+// note remembers why reading ended.
+func (t *tape) note(err error) {
+	if err == nil || isAny(err, net.ErrClosed, io.ErrClosedPipe) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.error = err
 }
 
 // err returns the error that ended reading; nil while nothing did.

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -187,6 +188,65 @@ func TestVantageThatCantPing(t *testing.T) {
 				t.Errorf("after %d tries logged %s, want once %s", opened, got, row.want)
 			}
 			expect(t, "a probe all the same", attempt(context.Background(), target, 0, wireOf(config)), health.ReasonNone, row.want)
+		})
+	}
+}
+
+// A vantage that gets its socket later probes from then on, and says so, and what it said before only when that changes.
+func TestVantageThatCanPingLater(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EADDRNOTAVAIL, syscall.EMFILE, syscall.EACCES, syscall.EAFNOSUPPORT} {
+		synctest.Test(t, func(t *testing.T) {
+			w, log, registry := newWorld(), new(bytes.Buffer), prometheus.NewRegistry()
+			why := errno
+			r := Start(Config{
+				Observe: w.observe,
+				Ping: func(network, address string) (net.PacketConn, error) {
+					if why != 0 {
+						return nil, &net.OpError{Op: "listen", Err: os.NewSyscallError("socket", why)}
+					}
+					answers := func(echo *icmp.Echo, to net.Addr) []packet {
+						answer, _ := (&icmp.Message{Type: ipv4.ICMPTypeEchoReply, Body: echo}).Marshal(nil)
+						return []packet{{0, to, answer}}
+					}
+					return &pinger{t: t, network: network, address: address, answers: answers, come: make(chan packet), closed: make(chan struct{})}, nil
+				},
+				Logger:     slog.New(slog.NewTextHandler(log, nil)),
+				Registerer: registry,
+			})
+			defer r.Close()
+			ping := func(id health.CheckID) *health.Target {
+				return &health.Target{ID: id, Kind: health.KindICMP, Address: netip.MustParseAddrPort("192.0.2.1:0"), Interval: 10 * time.Second, Fall: 3}
+			}
+			r.Assign(assignment(ping("ping/a/ipv4"), ping("ping/b/ipv4")))
+			pass(5 * time.Minute)
+			one := assignment(ping("ping/a/ipv4"))
+			r.Assign(one)
+			pass(time.Second)
+			if got := gather(t, registry)["meridian_probe_targets_refused"]; got != 1 || len(w.results) != 0 {
+				t.Errorf("%v: %v targets refused, results %v, want one and none", errno, got, w.results)
+			}
+			if got := log.String(); strings.Count(got, "probe refused") != 2 || strings.Count(got, cantPing(errno)) != 2 {
+				t.Errorf("%v: logged %s, want once for each target %s", errno, got, cantPing(errno))
+			}
+
+			log.Reset()
+			why = syscall.ENOBUFS
+			r.Assign(one) // is no news
+			pass(5 * time.Minute)
+			if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, cantPing(why)) {
+				t.Errorf("%v: logged %s, want once %s", errno, got, cantPing(why))
+			}
+
+			log.Reset()
+			why = 0
+			r.Assign(one)
+			pass(5 * time.Minute)
+			if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "probe no longer refused") {
+				t.Errorf("%v: logged %s, want once that it is no longer refused", errno, got)
+			}
+			if got := gather(t, registry)["meridian_probe_targets_refused"]; got != 0 || len(w.results) < 23 || w.results[0].Reason != health.ReasonOK {
+				t.Errorf("%v: %v targets refused, %d results, want none and four minutes of them: %v", errno, got, len(w.results), w.results)
+			}
 		})
 	}
 }

@@ -8,8 +8,10 @@
 // It never decides that anything is up or down, resolves no name, follows no redirect, decompresses nothing, obeys no proxy setting, sends
 // nothing to an address in Config.Deny and runs no program but those in Config.Exec.
 //
-// At most Config.Slots probes run at once and none longer than its time limit; a probe that finds no slot starts late, and is counted.
-// What this vantage can't or may not probe is no fault of the target: it is logged once, and nothing is observed of it.
+// At most Config.Slots probes run at once and none longer than its time limit, but for the second that a program has to die in; a probe that finds
+// no slot starts late, and is counted.
+// What this vantage can't or may not probe is no fault of the target: nothing is observed of it. What bars a target is logged once, and looked at
+// again each minute.
 // A result is of a target as it is assigned: after Assign took a target away, or Close returned, nothing is started for it.
 package probe
 
@@ -46,7 +48,8 @@ type Config struct {
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: none
 
-	programs chan struct{} // one in it for each that runs
+	programs chan struct{}                         // one in it for each that runs
+	launch   func(*health.Target) (process, error) // nil: the kernel
 }
 
 // DefaultSlots is how many probes run at once.
@@ -61,6 +64,7 @@ type Runner struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	assign chan *health.Assignment
+	retry  chan []health.CheckID
 	ended  chan ended
 	probes sync.WaitGroup
 	closed chan struct{} // after the last goroutine
@@ -85,6 +89,9 @@ func (c Config) ready() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.launch == nil {
+		c.launch = launch
 	}
 	c.programs = make(chan struct{}, programsAtOnce)
 	return c
@@ -122,6 +129,7 @@ func Start(config Config) *Runner {
 		metrics: newMetrics(config.Registerer),
 		log:     config.Logger,
 		assign:  make(chan *health.Assignment),
+		retry:   make(chan []health.CheckID),
 		ended:   make(chan ended),
 		closed:  make(chan struct{}),
 	}
@@ -142,7 +150,16 @@ func (r *Runner) Assign(a *health.Assignment) {
 	}
 }
 
-// Close breaks all probes off and returns when none is left. No result is observed after it.
+// Retry has those of some targets probed at once that failed when they were probed last, and in a hurry anew: whatever kept them from being
+// reached may be over. What is not assigned is passed over.
+func (r *Runner) Retry(checks []health.CheckID) {
+	select {
+	case r.retry <- checks:
+	case <-r.ctx.Done():
+	}
+}
+
+// Close breaks all probes off and returns when none is left. No result is observed after it. A program that can't be killed is left behind.
 func (r *Runner) Close() {
 	r.cancel()
 	<-r.closed
@@ -165,6 +182,8 @@ func (r *Runner) run() {
 		case <-wake:
 		case a := <-r.assign:
 			s.assign(a, time.Now())
+		case checks := <-r.retry:
+			s.retry(checks, time.Now())
 		case e := <-r.ended:
 			s.end(e, time.Now())
 		case <-r.ctx.Done():

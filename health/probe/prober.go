@@ -122,6 +122,9 @@ func (w wire) connect(ctx context.Context, t *health.Target, r *health.Result) n
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	conn := w.open(ctx, "tcp", t, limit, r)
+	if conn != nil && t.KeepAlive {
+		watch(conn)
+	}
 	if conn != nil && t.ProxyProtocol != 0 {
 		deadline, _ := ctx.Deadline()
 		conn.SetWriteDeadline(deadline)
@@ -142,6 +145,8 @@ func (w wire) connect(ctx context.Context, t *health.Target, r *health.Result) n
 // error that is not of the network.
 //
 //	error                                                          reason
+//	EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM: this vantage is        none
+//	short of something, or its own firewall forbids it
 //	the time is up, here or in the kernel                          timeout
 //	ECONNREFUSED                                                   refused
 //	ECONNRESET, EPIPE, ECONNABORTED, an end where none belongs     reset
@@ -152,8 +157,12 @@ func (w wire) connect(ctx context.Context, t *health.Target, r *health.Result) n
 func fail(r *health.Result, phase string, err error, limit time.Duration, otherwise health.Reason) {
 	var timeout net.Error
 	var op *net.OpError
+	var errno syscall.Errno
 	var words string
 	switch {
+	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM):
+		errors.As(err, &errno)
+		r.Reason, words = health.ReasonNone, "this vantage can't: "+errno.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		r.Reason, words = health.ReasonTimeout, fmt.Sprintf("timeout after %v", limit)
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -163,7 +172,6 @@ func fail(r *health.Result, phase string, err error, limit time.Duration, otherw
 	case isAny(err, io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe):
 		r.Reason, words = health.ReasonReset, "connection closed"
 	case isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EADDRNOTAVAIL, syscall.EAFNOSUPPORT):
-		var errno syscall.Errno
 		errors.As(err, &errno)
 		r.Reason, words = health.ReasonNoRoute, errno.Error()
 	case errors.As(err, &op) && op.Op == "remote error":

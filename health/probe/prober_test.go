@@ -15,9 +15,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -29,6 +31,10 @@ var silentLog = log.New(io.Discard, "", 0)
 func TestMain(m *testing.M) {
 	if os.Getenv(serveEnv) != "" {
 		serveForever()
+	}
+	if os.Args[len(os.Args)-1] == leaver {
+		leave()
+		return
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -275,7 +281,12 @@ func TestConnectErrors(t *testing.T) {
 		{syscall.ENETUNREACH, health.ReasonNoRoute, "connect: network is unreachable"},
 		{syscall.EHOSTUNREACH, health.ReasonNoRoute, "connect: no route to host"},
 		{syscall.EADDRNOTAVAIL, health.ReasonNoRoute, "connect: cannot assign requested address"},
-		{syscall.EMFILE, health.ReasonOther, "connect: dial tcp: connect: too many open files"},
+		{syscall.EINVAL, health.ReasonOther, "connect: dial tcp: connect: invalid argument"},
+		{syscall.EMFILE, health.ReasonNone, "connect: this vantage can't: too many open files"},
+		{syscall.ENFILE, health.ReasonNone, "connect: this vantage can't: too many open files in system"},
+		{syscall.ENOBUFS, health.ReasonNone, "connect: this vantage can't: no buffer space available"},
+		{syscall.ENOMEM, health.ReasonNone, "connect: this vantage can't: cannot allocate memory"},
+		{syscall.EPERM, health.ReasonNone, "connect: this vantage can't: operation not permitted"},
 	} {
 		config := Config{Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", row.errno)}
@@ -283,6 +294,27 @@ func TestConnectErrors(t *testing.T) {
 		target := &health.Target{Kind: health.KindTCP, Address: netip.MustParseAddrPort("192.0.2.1:80"), Interval: 10 * time.Second}
 		expect(t, row.errno.Error(), attempt(context.Background(), target, 0, wireOf(config)), row.reason, row.detail)
 	}
+}
+
+// What the vantage is short of is no evidence on a target, and is counted.
+func TestShortage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry, dialed := prometheus.NewRegistry(), 0
+		r := Start(Config{
+			Observe: func(result health.Result) { t.Errorf("observed %+v", result) },
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				dialed++
+				return nil, os.NewSyscallError("socket", syscall.EMFILE)
+			},
+			Registerer: registry,
+		})
+		defer r.Close()
+		r.Assign(assignment(target(1)))
+		pass(time.Minute)
+		if got := gather(t, registry)["meridian_probe_results_total{kind=http,reason=none}"]; int(got) != dialed || dialed < 6 || dialed > 8 {
+			t.Errorf("%v probes without evidence of %d, want all of about 7: nothing is wrong that is to be found out in a hurry", got, dialed)
+		}
+	})
 }
 
 func TestDeny(t *testing.T) {

@@ -9,8 +9,10 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 )
 
-// lateAfter is how long after its time a start is counted as late.
-const lateAfter = 500 * time.Millisecond
+const (
+	lateAfter = 500 * time.Millisecond // from its time on a start is counted as late
+	barredFor = time.Minute            // until a target that is barred is looked at again
+)
 
 // A schedule says which target is probed next. Only the runner's own goroutine touches it.
 type schedule struct {
@@ -26,7 +28,7 @@ type entry struct {
 	target     *health.Target
 	definition uint32
 	pace       *health.Pace
-	barred     bool // this vantage can't or may not probe it
+	barred     string // why this vantage can't or may not probe it; empty: it does
 	keeper     keeper
 	ctx        context.Context // ends when the target is taken away
 	cancel     context.CancelFunc
@@ -65,39 +67,53 @@ func (s *schedule) assign(a *health.Assignment, now time.Time) {
 			removed++
 		}
 	}
-	barred := 0
-	for _, e := range s.entries {
-		if e.barred {
-			barred++
-		}
-	}
 	s.runner.metrics.targets.Set(float64(len(s.entries)))
-	s.runner.metrics.barred.Set(float64(barred))
 	if added > 0 || removed > 0 {
 		s.runner.log.Info("probes assigned", "targets", len(s.entries), "added", added, "removed", removed)
 	}
 }
 
 func (s *schedule) add(t *health.Target, definition uint32, now time.Time) {
-	why := s.runner.bars(t)
-	if why != "" {
-		s.runner.log.Warn("probe refused", "check", t.ID, "endpoint", t.Endpoint, "region", t.Region, "err", why)
-	}
-	e := &entry{
-		target:     t,
-		definition: definition,
-		pace:       health.NewPace(t.Interval, t.Fall, rand.New(rand.NewPCG(s.runner.config.Seed, t.ID.Key())), now),
-		barred:     why != "",
-		index:      -1,
-	}
+	e := &entry{target: t, definition: definition, pace: s.newPace(t, now), index: -1}
 	e.ctx, e.cancel = context.WithCancel(s.runner.ctx)
 	if t.KeepAlive {
 		context.AfterFunc(e.ctx, e.keeper.close)
 	}
 	s.entries[t.ID] = e
-	if !e.barred {
-		s.enqueue(e, now)
+	s.bar(e, s.runner.bars(t))
+	s.enqueue(e, now)
+}
+
+func (s *schedule) newPace(t *health.Target, now time.Time) *health.Pace {
+	return health.NewPace(t.Interval, t.Fall, rand.New(rand.NewPCG(s.runner.config.Seed, t.ID.Key())), now)
+}
+
+// bar notes why an entry is not probed, empty if it is, and says so if that is news.
+func (s *schedule) bar(e *entry, why string) {
+	if why == e.barred {
+		return
 	}
+	log := s.runner.log.With("check", e.target.ID, "endpoint", e.target.Endpoint, "region", e.target.Region)
+	if why == "" {
+		log.Info("probe no longer refused")
+		s.runner.metrics.barred.Dec()
+	} else {
+		log.Warn("probe refused", "err", why)
+	}
+	if e.barred == "" {
+		s.runner.metrics.barred.Inc()
+	}
+	e.barred = why
+}
+
+// lookAgain probes an entry that was barred from now on, should nothing be in the way any more. Whatever that was may end without a word to this
+// program: the kernel is given another limit, or an address.
+func (s *schedule) lookAgain(e *entry, now time.Time) {
+	s.bar(e, s.runner.bars(e.target))
+	if e.barred == "" {
+		e.pace = s.newPace(e.target, now)
+	}
+	s.enqueue(e, now)
 }
 
 // bars says why this vantage can't or may not probe a target; empty if it does.
@@ -117,14 +133,20 @@ func (s *schedule) remove(e *entry) {
 	e.cancel()
 	delete(s.entries, e.target.ID)
 	s.runner.metrics.certificates.forget(e.target.ID)
+	if e.barred != "" {
+		s.runner.metrics.barred.Dec()
+	}
 	if e.index >= 0 {
 		heap.Remove(&s.queue, e.index)
 	}
 }
 
-// enqueue puts an entry where its pace wants it.
+// enqueue puts an entry where its pace wants it, and a barred one where it is looked at again.
 func (s *schedule) enqueue(e *entry, now time.Time) {
 	at, ok := e.pace.Next()
+	if e.barred != "" {
+		at = now.Add(barredFor)
+	}
 	if at.Before(now) {
 		at = now
 	}
@@ -146,6 +168,10 @@ func (s *schedule) startDue(now time.Time) (next time.Time, ok bool) {
 		e := s.queue[0]
 		if e.at.After(now) {
 			return e.at, true
+		}
+		if e.barred != "" {
+			s.lookAgain(e, now)
+			continue
 		}
 		if s.inFlight >= s.runner.config.Slots {
 			if !s.full {
@@ -171,6 +197,15 @@ func (s *schedule) start(e *entry, now time.Time) {
 	s.runner.metrics.inFlight.Inc()
 	s.runner.probes.Add(1)
 	go s.runner.probe(e, e.target)
+}
+
+func (s *schedule) retry(checks []health.CheckID, now time.Time) {
+	for _, id := range checks {
+		if e := s.entries[id]; e != nil && e.barred == "" {
+			e.pace.Retry(now)
+			s.enqueue(e, now)
+		}
+	}
 }
 
 func (s *schedule) end(end ended, now time.Time) {

@@ -311,6 +311,55 @@ func TestSlotsAndMetrics(t *testing.T) {
 	})
 }
 
+// What failed in a region is tried again at once and then in a hurry; what is fine, or elsewhere, is not.
+func TestRetry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		gone := func(conn net.Conn) { conn.Close() }
+		w.set(place(1), gone)
+		w.set(place(2), replies(0, fine))
+		w.set(place(3), gone)
+		r := w.start(1)
+		defer r.Close()
+		failing, well, elsewhere := target(1), target(2), target(3)
+		there := []health.CheckID{failing.ID, well.ID, "gone"}
+		r.Assign(assignment(failing, well, elsewhere))
+		pass(3 * time.Minute) // the hurry of what fails is over
+		for starts := w.startsAt(place(1)); time.Since(w.begin)-starts[len(starts)-1] < time.Second; starts = w.startsAt(place(1)) {
+			pass(time.Second)
+		}
+
+		retried := time.Since(w.begin)
+		r.Retry(there)
+		pass(3 * time.Minute)
+		since := func(n int) (after []time.Duration) {
+			for _, at := range w.startsAt(place(n)) {
+				if at >= retried {
+					after = append(after, at-retried)
+				}
+			}
+			return after
+		}
+		again := since(1)
+		for i := range 60 {
+			if want := time.Duration(i) * time.Second; again[i] != want {
+				t.Errorf("probe %d of what failed started %v after Retry, want %v", i, again[i], want)
+			}
+		}
+		if len(again) < 70 || len(again) > 76 {
+			t.Errorf("%d probes of what failed in 3 min, want 60 of a minute's hurry and then one in 10 s", len(again))
+		}
+		for _, n := range []int{2, 3} {
+			if starts := since(n); len(starts) < 16 || len(starts) > 20 {
+				t.Errorf("target %d was probed %v after Retry, want every 10 s as before", n, starts)
+			}
+		}
+
+		r.Close()
+		r.Retry(there) // and does not hang
+	})
+}
+
 // Probes of a healthy target on a runner with room are never late.
 func TestPunctual(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,6 +13,10 @@ import (
 
 const day = 24 * time.Hour
 
+// recordLimit is how many bytes of TLS a probe reads: a record may hold one byte for the probe and 16 KiB of padding (RFC 8446, section 5.4), so
+// the limits of what the probe gets to see are none. What honest servers send it, chain and all, is a tenth of that.
+const recordLimit = 1 << 20
+
 // probeTLS makes a handshake and says nothing more.
 func probeTLS(ctx context.Context, t *health.Target, w wire) (r health.Result) {
 	if conn := w.connect(ctx, t, &r); conn != nil {
@@ -32,7 +36,8 @@ func (w wire) handshake(ctx context.Context, conn net.Conn, t *health.Target, li
 	case health.KindGRPC:
 		config.NextProtos = []string{"h2"}
 	}
-	secure := tls.Client(conn, config)
+	tape := &tape{Conn: conn, left: recordLimit}
+	secure := tls.Client(tape, config)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		conn.Close()
 		fail(r, "tls", err, limit, health.ReasonTLS)
@@ -47,16 +52,19 @@ func (w wire) handshake(ctx context.Context, conn net.Conn, t *health.Target, li
 		// The result says so.
 	} else {
 		// Closing a tls.Conn may wait 5 s for room to say goodbye, and a probe has no time for that.
-		return rude{secure}
+		return rude{secure, tape}
 	}
 	conn.Close()
 	return nil
 }
 
 // rude is a TLS connection that is closed without a word.
-type rude struct{ *tls.Conn }
+type rude struct {
+	*tls.Conn
+	tape *tape // under it
+}
 
-func (r rude) Close() error { return r.NetConn().Close() }
+func (r rude) Close() error { return r.tape.Close() }
 
 // certificateEnds returns when the first certificate expires of the chain that lasts longest; without a chain, that of the server does.
 func certificateEnds(state *tls.ConnectionState) (ends time.Time) {
@@ -79,12 +87,17 @@ func certificateEnds(state *tls.ConnectionState) (ends time.Time) {
 
 // goodFor reports whether the certificate that r is of is good for as long as a target wants; if not, r says so.
 func goodFor(t *health.Target, r *health.Result) bool {
-	if left := time.Until(r.CertificateEnds); t.MinCertificateDays == 0 || left >= time.Duration(t.MinCertificateDays)*day {
+	if isLong(t, r.CertificateEnds, time.Now()) {
 		return true
 	}
 	r.Reason = health.ReasonTLS
 	r.Detail = fmt.Sprintf("tls: certificate good for %d days, expected at least %d", daysUntil(r.CertificateEnds), t.MinCertificateDays)
 	return false
+}
+
+// isLong reports whether it is as long until a certificate ends as a target wants.
+func isLong(t *health.Target, ends, now time.Time) bool {
+	return t.MinCertificateDays == 0 || ends.Sub(now) >= time.Duration(t.MinCertificateDays)*day
 }
 
 func daysUntil(ends time.Time) int { return int(time.Until(ends) / day) }

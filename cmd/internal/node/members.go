@@ -62,6 +62,28 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 	n.recount()
 }
 
+// Knocked tells the node that a lost member was heard, before it is a member again.
+func (n *Node) Knocked(name health.NodeID, now time.Time) {
+	n.at(now)
+	if m := n.members[name]; m != nil {
+		n.back[m.Region] = true
+	}
+}
+
+// retry has what failed in a region probed again, of which a node is heard again: what kept that one away may have kept the endpoints away too, and
+// they are wanted back.
+func (n *Node) retry() {
+	if len(n.back) == 0 {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
+		if n.back[n.voice.assigned[id].target.Region] {
+			n.out.Retry = append(n.out.Retry, id)
+		}
+	}
+	clear(n.back)
+}
+
 // forget lets go of the members that have been gone for long.
 func (n *Node) forget() {
 	forgotten := false

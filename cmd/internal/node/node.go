@@ -65,6 +65,7 @@ type Ready struct {
 	Persist  []Record
 	Messages []health.Message
 	Probes   *health.Assignment
+	Retry    []health.CheckID // what of these failed is to be probed again at once
 	Snapshot *zones.Snapshot
 	View     *View
 	PushPull [][]byte    // what to hand to peers that ask for everything
@@ -116,6 +117,7 @@ type Node struct {
 	voice       voice
 	members     map[health.NodeID]*member
 	alive       map[health.NodeID]bool
+	back        map[geo.RegionID]bool // regions of which a node was heard again, since the last Ready
 	relay       map[health.NodeID]*relay
 
 	plan     *zones.Plan
@@ -162,7 +164,7 @@ type Node struct {
 func New(cfg Config, saved []Record, now time.Time) *Node {
 	n := &Node{
 		cfg: cfg, started: now, now: now, table: health.NewTable(cfg.Region, now),
-		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool),
+		members: make(map[health.NodeID]*member), alive: make(map[health.NodeID]bool), back: make(map[geo.RegionID]bool),
 		relay: make(map[health.NodeID]*relay), model: rtt.New(), digest: rtt.NewDigest(rtt.MaxDigest),
 		ledger: demand.NewLedger(string(cfg.Name), now), dropped: make(map[string]uint64), viewChanged: true, clock: Clock{Fit: true},
 		nextHeartbeat: now, nextFull: now.Add(fullEvery), nextReport: now.Add(reportEvery), nextServing: now, nextSave: now.Add(saveEvery),
@@ -196,6 +198,7 @@ func (n *Node) at(now time.Time) {
 
 // Ready returns what is to be done after the events so far, and forgets it.
 func (n *Node) Ready() Ready {
+	n.retry()
 	n.withdrawSilent()
 	n.speak()
 	n.beat()

@@ -93,6 +93,9 @@ func (n *Node) hear(origin health.NodeID, body, message []byte) error {
 		n.remind(m, r, h)
 		return nil
 	}
+	if n.now.Sub(m.heard) > health.FreshFor {
+		n.back[m.Region] = true
+	}
 	m.heartbeat, m.heard = h, n.now
 	r.heartbeat = slices.Clone(message)
 	r.latest = r.heartbeat

@@ -11,8 +11,11 @@ import (
 	"github.com/meridian-gslb/meridian/health"
 )
 
-// silentIntervals is after how many intervals without a finished probe a verdict is withdrawn.
-const silentIntervals = 3
+// A verdict is withdrawn after so long without a finished probe.
+const (
+	silentIntervals = 3
+	silentAtLeast   = 12 * time.Second // a probe may take 10 s, with the shortest intervals too
+)
 
 // recordsPerMessage keeps a batch of changes within a datagram of 1200 bytes.
 const recordsPerMessage = 55
@@ -112,7 +115,7 @@ func sameTarget(a, b *health.Target) bool {
 // withdrawSilent takes back the verdicts whose probes have stopped ending.
 func (n *Node) withdrawSilent() {
 	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
-		if a := n.voice.assigned[id]; !a.reference && n.now.Sub(a.finished) > silentIntervals*a.target.Interval {
+		if a := n.voice.assigned[id]; !a.reference && n.now.Sub(a.finished) > max(silentIntervals*a.target.Interval, silentAtLeast) {
 			n.say(a, health.Unknown, health.ReasonNone)
 		}
 	}

@@ -169,6 +169,7 @@ func (h *host) drive(event func()) {
 	if ready.Probes != nil {
 		h.probe(ready.Probes)
 	}
+	h.retry(ready.Retry)
 	if ready.Snapshot != nil {
 		h.snapshot, h.published = ready.Snapshot, h.sim.now
 		if h.past != nil {

@@ -90,6 +90,16 @@ func (h *host) pace(p *prober) {
 	})
 }
 
+// retry hurries those of some probes that fail.
+func (h *host) retry(checks []health.CheckID) {
+	for _, p := range h.vantage.probers {
+		if slices.Contains(checks, p.target.ID) {
+			p.pace.Retry(h.now())
+			h.pace(p)
+		}
+	}
+}
+
 func (h *host) attempt(p *prober) {
 	start := h.now()
 	takes, reason, detail := h.sim.outcome(h, p.target)

@@ -11,7 +11,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("seed", 1, "the first seed of TestSeeds")
-	seeds     = flag.Int("seeds", 300, "how many seeds TestSeeds runs")
+	seeds     = flag.Int("seeds", 150, "how many seeds TestSeeds runs")
 )
 
 // leastEvents is how many events a run must have to count as one.
@@ -30,7 +30,7 @@ func setting(t *testing.T, seed uint64) Setting {
 func TestSeeds(t *testing.T) {
 	n := *seeds
 	if testing.Short() {
-		n = min(n, 30)
+		n = min(n, 8) // one goroutine each: the race detector has little to see
 	}
 	other := goodPlan(t, "changed")
 	var next, events atomic.Uint64
@@ -58,7 +58,7 @@ func TestSeeds(t *testing.T) {
 func TestSeedsUntilSomebodyIsFull(t *testing.T) {
 	n := min(*seeds, 20)
 	if testing.Short() {
-		n = min(n, 4)
+		n = 1
 	}
 	other := goodPlan(t, "changed")
 	full := 0

@@ -51,6 +51,9 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	if r.Probes != nil && h.prober != nil {
 		h.prober.Assign(r.Probes)
 	}
+	if len(r.Retry) > 0 && h.prober != nil {
+		h.prober.Retry(r.Retry)
+	}
 	if r.Snapshot != nil {
 		h.snapshot.Store(r.Snapshot)
 		if h.past != nil {

@@ -1,0 +1,81 @@
+package gossip
+
+import (
+	"net"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// To join the lost again costs a connection to each, so it is done seldom, and the end of a partition would be noticed late. A packet costs
+// next to nothing: every lost member is sent one each second, wherever it was last. Who gets one of somebody that it has lost knows that the way
+// is open again, and joins at once.
+const (
+	knockKind  = 254 // of messages that stay in here
+	knockEvery = time.Second
+	knocksEach = 64 // time; the next time goes on behind the last
+)
+
+// keepKnocking sends a knock, this node's name, to those that are lost.
+func (m *Mesh) keepKnocking() {
+	ticker := time.NewTicker(knockEvery)
+	defer ticker.Stop()
+	frame := append([]byte{knockKind}, m.config.Name...)
+	for next := 0; ; {
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		lost := m.table.lost()
+		if m.leaving.Load() || len(lost) == 0 {
+			continue
+		}
+		for range min(knocksEach, len(lost)) {
+			next = (next + 1) % len(lost)
+			to := lost[next]
+			node := memberlist.Node{Name: to.name, Addr: net.IP(to.address.Addr().AsSlice()), Port: to.address.Port()}
+			if err := m.list.SendBestEffort(&node, frame); err != nil {
+				m.log.Debug("knock not sent", "peer", to.name, "err", err)
+			}
+		}
+	}
+}
+
+// knocked takes a knock. Of somebody that is here, or was never, it is nothing.
+func (m *Mesh) knocked(name string) {
+	r, lost := m.table.answer(name)
+	if !lost {
+		return
+	}
+	select {
+	case m.inbox.knocks <- health.NodeID(name):
+	default:
+	}
+	select {
+	case m.knocks <- r:
+	default:
+		m.table.answered(name)
+	}
+}
+
+// keepAnswering joins those that knocked, one at a time; several of it run.
+func (m *Mesh) keepAnswering() {
+	for {
+		select {
+		case <-m.ctx.Done():
+			return
+		case r := <-m.knocks:
+			if m.table.isLost(r.name) && !m.leaving.Load() {
+				_, err := m.list.Join([]string{r.address.String()})
+				m.metrics.join(err)
+				if err != nil {
+					m.log.Debug("join failed after a knock", "peer", r.name, "address", r.address, "err", joinTrouble(err, r.address))
+				}
+			}
+			m.table.answered(r.name)
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package gossip
+
+import (
+	"fmt"
+	"net"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/meridian-gslb/meridian/health"
+)
+
+// Only who was a member, and is lost, is answered, and once at a time.
+func TestKnocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := config("a")
+		var told []string
+		c.OnKnock = func(name health.NodeID) { told = append(told, string(name)) }
+		m := idle(c)
+		d := &delegate{m}
+		done := make(chan struct{})
+		go func() { m.dispatch(); close(done) }()
+		knock := func(name string) { d.NotifyMsg(append([]byte{knockKind}, name...)) }
+		node := func(i byte) *memberlist.Node {
+			return &memberlist.Node{Name: fmt.Sprint("n", i), Addr: net.IP{10, 0, 0, i}, Port: 7946, Meta: []byte("eu-west")}
+		}
+		for i := range byte(4) {
+			d.NotifyJoin(node(i))
+		}
+		for i := range byte(3) {
+			d.NotifyLeave(node(i))
+		}
+		knock("n3")
+		knock("stranger")
+		knock("")
+		if len(m.knocks) != 0 {
+			t.Fatalf("of a member that is here, or of none: %v is to be answered", <-m.knocks)
+		}
+		knock("n1")
+		knock("n1")
+		if r := <-m.knocks; r.name != "n1" || r.address.String() != "10.0.0.1:7946" || len(m.knocks) != 0 {
+			t.Errorf("%v is to be answered, and %d more, want n1 where it was", r, len(m.knocks))
+		}
+		knock("n1")
+		if len(m.knocks) != 0 {
+			t.Error("n1 is to be answered twice at a time")
+		}
+		m.table.answered("n1")
+		knock("n0")
+		knock("n2") // there is no room, so its next knock counts
+		if r := <-m.knocks; r.name != "n0" {
+			t.Errorf("%v is to be answered, want n0", r)
+		}
+		knock("n2")
+		if r := <-m.knocks; r.name != "n2" {
+			t.Errorf("%v is to be answered, want n2", r)
+		}
+		d.NotifyJoin(node(2))
+		if m.table.isLost("n2") || !m.table.isLost("n1") {
+			t.Error("n2 is lost though it is back, or n1 is not")
+		}
+		time.Sleep(time.Second)
+		m.cancel()
+		<-done
+		if got := fmt.Sprint(told); got != "[n1 n0 n2 n2]" {
+			t.Errorf("told of knocks of %s", got)
+		}
+	})
+}
