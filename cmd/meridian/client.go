@@ -15,6 +15,15 @@ import (
 // maxResponse bounds what is read of a node's answer.
 const maxResponse = 64 << 20
 
+// direct asks an address and nobody else: no proxy that the environment names, and nobody to whom an answer redirects.
+var direct = http.Client{
+	Timeout:   30 * time.Second,
+	Transport: new(http.Transport),
+	CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		return fmt.Errorf("it redirects to %v, which no node does", r.URL)
+	},
+}
+
 // post has a node's API do what body, marshalled to JSON, says, and reads its answer into result unless that is nil.
 func (e endpoint) post(path string, body, result any) error {
 	data, err := json.Marshal(body)
@@ -42,7 +51,7 @@ func (e endpoint) call(method, path, accept string, body io.Reader) ([]byte, err
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := (&http.Client{Timeout: 30 * time.Second}).Do(request)
+	response, err := direct.Do(request)
 	if err != nil {
 		var failed *url.Error
 		if errors.As(err, &failed) {

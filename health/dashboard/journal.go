@@ -1,7 +1,9 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -64,7 +66,10 @@ func (p *parameters) subject(name string) string {
 	return text
 }
 
-const maxSubject = 512
+const (
+	maxSubject = 512
+	searchWait = 20 * time.Second // for all searches of one request: less than replyWait, so that its client hears of it
+)
 
 type eventList struct {
 	Events []health.Event `json:"events"`
@@ -89,7 +94,9 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if onDisk {
-		page, err := s.src.Journal(r.Context(), q)
+		ctx, over := context.WithTimeout(r.Context(), searchWait)
+		defer over()
+		page, err := s.src.Journal(ctx, q)
 		if refusal := journalProblem(err); refusal != nil {
 			refusal.write(w)
 			return
@@ -113,6 +120,8 @@ func journalProblem(err error) *problem {
 		return nil
 	case errors.Is(err, ErrCursor):
 		return &problem{Status: http.StatusBadRequest, Detail: "cursor: " + err.Error()}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &problem{Status: http.StatusServiceUnavailable, Detail: fmt.Sprintf("the journal was searched for %v and not all of it was read: its disk is slow, or many search it at once", searchWait)}
 	}
 	return &problem{Status: http.StatusInternalServerError, Detail: err.Error()}
 }

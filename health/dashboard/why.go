@@ -78,6 +78,8 @@ func (s *Server) getWhy(w http.ResponseWriter, r *http.Request) {
 
 // why fills an answer in.
 func (s *Server) why(ctx context.Context, a *whyAnswer, c scene) *problem {
+	ctx, over := context.WithTimeout(ctx, searchWait)
+	defer over()
 	a.At, a.Node = a.At.UTC(), string(c.node.Name)
 	j := asker{s: s, ctx: ctx}
 	ids, refusal := j.checks(a, c)

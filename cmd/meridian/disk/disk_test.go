@@ -15,7 +15,7 @@ func TestDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteString("0123456789"); err != nil {
+	if _, err := io.WriteString(f, "0123456789"); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {

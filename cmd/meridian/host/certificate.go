@@ -32,6 +32,7 @@ type certificate struct {
 
 	current atomic.Pointer[tls.Certificate]
 	seen    [2]fs.FileInfo // the files when they were read last; nil where there was none
+	refused string         // why they were then; empty: they were not. They may be good again with no change that shows
 	expired bool           // is said already
 }
 
@@ -60,7 +61,7 @@ func (c *certificate) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if now := stat(c.files); !same(now, c.seen) {
+			if now := stat(c.files); !same(now, c.seen) || c.refused != "" {
 				c.again(now)
 			}
 		case <-c.reload:
@@ -77,8 +78,11 @@ func (c *certificate) again(seen [2]fs.FileInfo) {
 	if err == nil && expired(read, time.Now()) && !expired(c.current.Load(), time.Now()) {
 		err = expiredError(c.files.Certificate, read)
 	}
-	if err != nil {
-		c.log.Error("certificate refused, the one in force stays", "err", err)
+	before := c.refused
+	if c.refused = ""; err != nil {
+		if c.refused = err.Error(); c.refused != before {
+			c.log.Error("certificate refused, the one in force stays", "err", err)
+		}
 		return
 	}
 	c.current.Store(read)

@@ -80,6 +80,16 @@ func TestCertificateIsReadAgain(t *testing.T) {
 			}
 		}
 		const day = 24 * time.Hour
+		certificate, key := pair(t, 11, time.Now().Add(day))
+		stamped := func(text string) { // the files look the same, whatever is in them
+			write(t, files.Certificate, text)
+			write(t, files.Key, key)
+			for _, file := range []string{files.Certificate, files.Key} {
+				if err := os.Chtimes(file, time.Time{}, time.Now().Truncate(day)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		put(1, day)()
 		log := new(lockedLog)
 		c, err := openCertificate(files, slog.New(slog.NewTextHandler(log, nil)))
@@ -134,6 +144,8 @@ func TestCertificateIsReadAgain(t *testing.T) {
 			{"an expired one is as good", 0, put(9, -time.Hour), 9, read},
 			{"asked for", 0, func() { c.reload <- struct{}{} }, 9, read},
 			{"a good one", 0, put(10, day), 10, read},
+			{"damaged again", 0, func() { stamped(strings.Repeat("x", len(certificate))) }, 10, refused},
+			{"mended in a way that does not show", time.Minute, func() { stamped(certificate) }, 11, read},
 		} {
 			time.Sleep(event.after)
 			event.do()

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -50,6 +51,7 @@ type Host struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	identity *pki.Node
+	lock     io.Closer // of the data directory
 	store    *store
 	metrics  *metrics
 	compiler *compiler
@@ -135,6 +137,9 @@ func Start(cfg nodefile.Node, o Options) (_ *Host, err error) {
 		return nil, err
 	}
 	h.warnOfEnd(time.Now())
+	if err := h.lockData(); err != nil {
+		return nil, err
+	}
 	if h.store, err = openStore(cfg.Data); err != nil {
 		return nil, err
 	}
@@ -386,6 +391,9 @@ func (h *Host) Close() error {
 	}
 	if h.mesh != nil {
 		errs = append(errs, h.mesh.Close())
+	}
+	if h.lock != nil {
+		errs = append(errs, h.lock.Close())
 	}
 	return errors.Join(errs...)
 }

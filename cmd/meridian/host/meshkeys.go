@@ -35,45 +35,59 @@ func (h *Host) watchMeshKeys(ctx context.Context, every time.Duration) {
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
-	var seen os.FileInfo // nil: the file is read at the first tick, since it may have changed since the start
+	file := watched{name: h.cfg.MeshKeys}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		now, err := os.Stat(h.cfg.MeshKeys)
-		if err == nil && seen != nil && os.SameFile(now, seen) && now.ModTime().Equal(seen.ModTime()) && now.Size() == seen.Size() && now.Mode() == seen.Mode() || err != nil && seen == missing {
-			continue
+		if err := file.look(h.takeMeshKeys); err != nil {
+			h.metrics.meshKeysRefused.Inc()
+			h.log.Error("keys of the mesh refused, those in force stay", "err", err)
 		}
-		if seen = now; err != nil {
-			seen = missing
-		}
-		h.takeMeshKeys()
 	}
 }
 
-// missing stands for a file that is not there, so that this is said once.
-var missing os.FileInfo = absent{}
+// A watched file is read when it has changed, and again and again while it is refused: that its owner becomes the right one, or
+// that a disk can be read again, does not show in it.
+type watched struct {
+	name    string
+	seen    os.FileInfo // when it was read last; nil: it was not yet, since it may have changed since the start, or it was not there
+	refused string      // why it was last time; empty: it was taken
+}
 
-type absent struct{ os.FileInfo }
-
-func (h *Host) takeMeshKeys() {
-	ring, err := readMeshKeys(&h.cfg)
-	before := h.mesh.Keys()
-	if err == nil {
-		err = h.mesh.SetKeys(ring)
+// look reads the file if there is cause to. It returns why it is refused, unless that was so last time.
+func (w *watched) look(read func() error) error {
+	now, err := os.Stat(w.name)
+	if err == nil && w.refused == "" && w.seen != nil && os.SameFile(now, w.seen) && now.ModTime().Equal(w.seen.ModTime()) && now.Size() == w.seen.Size() && now.Mode() == w.seen.Mode() {
+		return nil
 	}
+	before := w.refused
+	w.seen, w.refused = now, ""
+	if err := read(); err != nil {
+		if w.refused = err.Error(); w.refused != before {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *Host) takeMeshKeys() error {
+	ring, err := readMeshKeys(&h.cfg)
 	if err != nil {
-		h.metrics.meshKeysRefused.Inc()
-		h.log.Error("keys of the mesh refused, those in force stay", "err", err)
-		return
+		return err
+	}
+	before := h.mesh.Keys()
+	if err := h.mesh.SetKeys(ring); err != nil {
+		return err
 	}
 	if after := h.mesh.Keys(); fmt.Sprint(after) != fmt.Sprint(before) {
 		h.post(func(now time.Time) {
 			h.node.Meshed(string(h.cfg.Name), fmt.Sprintf("keys of the mesh are %v, were %v; the first is sent under", after, before), now)
 		})
 	}
+	return nil
 }
 
 // reached makes an event of a member with whom words begin to fail, or pass again.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/meridian-gslb/meridian/cmd/internal/node"
 	"github.com/meridian-gslb/meridian/cmd/internal/pki"
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/cmd/meridian/nodefile"
 	"github.com/meridian-gslb/meridian/gateway"
 	"github.com/meridian-gslb/meridian/geo"
@@ -36,6 +37,21 @@ const (
 	localHeartbeat = 300 * time.Millisecond
 	localLease     = 200 * time.Millisecond
 )
+
+// lockData has the data directory to this node. It makes it if it is not there.
+func (h *Host) lockData() error {
+	err := os.MkdirAll(h.cfg.Data, 0o700)
+	if err == nil {
+		h.lock, err = disk.Lock(h.cfg.Data)
+	}
+	switch {
+	case errors.Is(err, disk.ErrInUse):
+		return fmt.Errorf("data directory: %w (end that one, or give this node a directory of its own: key data of the node's file)", err)
+	case err != nil:
+		return fmt.Errorf("data directory: %w", err)
+	}
+	return nil
+}
 
 // open starts the edges. What a role does not need is left out.
 func (h *Host) open(o Options, plan *zones.Plan, saved []node.Record) error {
@@ -149,6 +165,7 @@ func (h *Host) openMesh() error {
 		},
 		OnMessage: func(_ byte, payload []byte) { h.offer(func(now time.Time) { h.node.Receive(payload, now) }) },
 		OnMembers: func(members []health.Member) { h.post(func(now time.Time) { h.node.Members(members, now) }) },
+		OnKnock:   func(name health.NodeID) { h.post(func(now time.Time) { h.node.Knocked(name, now) }) },
 		OnReach:   h.reached,
 		LocalState: func() []byte {
 			if messages := h.pushPull.Load(); messages != nil {

@@ -168,8 +168,11 @@ func endOf(segments []segment, otherwise cursor) cursor {
 
 // each calls back with every event of a segment that fits, and where it ends, until that is false.
 func (s *Store) each(ctx context.Context, seg *segment, from int64, q *Query, do func(health.Event, int64) bool) error {
-	if seg.first.IsZero() || !q.To.IsZero() && seg.first.After(q.To) || seg.last.Before(q.From) {
+	if seg.first.IsZero() || !q.To.IsZero() && seg.first.After(q.To) || seg.last.Before(q.From) || !seg.contents.may(q) {
 		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	in, err := s.reader(seg, from)
 	if errors.Is(err, os.ErrNotExist) {

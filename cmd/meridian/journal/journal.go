@@ -3,7 +3,7 @@
 // Whoever has events hands them over and goes on; one goroutine writes. When too many wait
 // the newest are left out and counted, and the journal says itself that they are missing, as
 // it says when the node began and ended. What a process wrote survives its crash; a loss of
-// power takes what was written in the last five seconds (SyncEvery).
+// power takes what was written in the last five seconds (disk.SyncEvery).
 //
 // The directory has segments, numbered in order, of one line of JSON an event, with a checksum.
 // A process never writes to the segments of an earlier one. Always holds: segments and what
@@ -13,12 +13,12 @@ package journal
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/health"
 )
 
@@ -29,9 +29,6 @@ type Limits struct {
 }
 
 const (
-	// SyncEvery is how long what is written may be lost with the machine's power.
-	SyncEvery = 5 * time.Second
-
 	// MinBytes is the least limit: a segment must have room for a line.
 	MinBytes = 1 << 20
 
@@ -58,7 +55,7 @@ type Store struct {
 	cfg     Config
 	run     time.Time // when this process began
 	started time.Time // likewise, by a clock that nobody sets
-	create  func(name string) (file, error)
+	create  func(name string) (disk.File, error)
 
 	mu       sync.Mutex
 	queue    []waiting // oldest first
@@ -76,19 +73,11 @@ type Store struct {
 	readers chan struct{} // has room for maxReaders
 
 	// Owned by the goroutine of Run.
-	file   file // nil: the next event begins another segment
+	tail   disk.Tail // no file: the next event begins another segment
 	begun  time.Time
 	retry  <-chan time.Time // when the disk is tried again; nil: it takes what it gets
-	due    *time.Timer
-	dirty  bool // due runs: something was written since the last sync
 	buffer []byte
 	ends   []int // of the lines in buffer
-}
-
-// A file is what is written of a segment.
-type file interface {
-	io.WriteCloser
-	Sync() error
 }
 
 // waiting is an event that is to be written, or that events are missing here.
@@ -103,8 +92,8 @@ func Open(cfg Config) (*Store, error) {
 		cfg.Now = time.Now
 	}
 	cfg.Limits.Bytes = max(cfg.Limits.Bytes, MinBytes)
-	s := &Store{cfg: cfg, run: cfg.Now(), started: time.Now(), create: create, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}),
-		indexed: make(chan struct{}), ended: make(chan struct{}), readers: make(chan struct{}, maxReaders), due: time.NewTimer(SyncEvery)}
+	s := &Store{cfg: cfg, run: cfg.Now(), started: time.Now(), create: disk.Create, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}),
+		indexed: make(chan struct{}), ended: make(chan struct{}), readers: make(chan struct{}, maxReaders)}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
@@ -142,7 +131,6 @@ func (s *Store) Add(events []health.Event) {
 // Run writes until over is closed, and then what is left, and that the node was stopped.
 func (s *Store) Run(over <-chan struct{}) {
 	defer close(s.ended)
-	defer s.due.Stop()
 	alive := time.NewTicker(aliveEvery)
 	defer alive.Stop()
 	s.begin()
@@ -162,8 +150,10 @@ func (s *Store) Run(over <-chan struct{}) {
 			close(done)
 		case <-alive.C:
 			s.alive()
-		case <-s.due.C:
-			s.sync()
+		case <-s.tail.Due():
+			if err := s.tail.Sync(); err != nil {
+				s.fail(err)
+			}
 		}
 	}
 }
@@ -189,28 +179,17 @@ func (s *Store) note(kind health.EventKind, at time.Time, text string) waiting {
 
 // write writes all that waits, unless the disk took nothing a moment ago.
 func (s *Store) write() {
-	for s.retry == nil {
-		n, first, last := s.encode()
-		if n == 0 {
-			return
-		}
-		written, err := s.append(s.buffer, first, last)
-		if err == nil {
-			s.drop(n)
-			s.syncSoon()
-			continue
-		}
-		whole := 0 // lines
-		for whole < n && s.ends[whole] <= written {
-			whole++
-		}
+	for s.retry == nil && s.encode() {
+		whole, err := s.append()
 		s.drop(whole)
-		s.fail(err)
+		if err != nil {
+			s.fail(err)
+		}
 	}
 }
 
-// encode puts the first events that wait into the buffer, and returns how many, and when the first and the last of them were.
-func (s *Store) encode() (n int, first, last time.Time) {
+// encode puts the first events that wait into the buffer, and reports whether there are any.
+func (s *Store) encode() bool {
 	s.mu.Lock()
 	batch := s.queue[:min(len(s.queue), maxBatch)]
 	s.taken = len(batch) // these are not changed any more
@@ -227,14 +206,8 @@ func (s *Store) encode() (n int, first, last time.Time) {
 			break
 		}
 		s.ends = append(s.ends, len(s.buffer))
-		if first.IsZero() || e.Time.Before(first) {
-			first = e.Time
-		}
-		if e.Time.After(last) {
-			last = e.Time
-		}
 	}
-	return len(s.ends), first, last
+	return len(s.ends) > 0
 }
 
 func (s *Store) share() int64 { return s.cfg.Limits.Bytes / segmentShare }
@@ -252,28 +225,8 @@ func (s *Store) drop(n int) {
 func (s *Store) fail(err error) {
 	s.cfg.Logger.Error("journal is not written", "err", err, "again_in", retryAfter)
 	s.retry = time.After(retryAfter)
-	if s.file != nil {
-		_ = s.file.Close() // it is lost already
-		s.file = nil
-	}
-}
-
-// syncSoon has what was written be on disk before long.
-func (s *Store) syncSoon() {
-	if !s.dirty {
-		s.dirty = true
-		s.due.Reset(SyncEvery)
-	}
-}
-
-func (s *Store) sync() {
-	if !s.dirty || s.file == nil {
-		return
-	}
-	s.dirty = false
-	if err := s.file.Sync(); err != nil {
-		s.fail(err)
-	}
+	s.tail.Abandon()
+	s.discard()
 }
 
 // finish ends the last segment. The disk gets a last chance.
@@ -283,13 +236,7 @@ func (s *Store) finish() {
 	s.queue = append(s.queue, s.note(health.EventStopped, s.cfg.Now(), "stopped"))
 	s.mu.Unlock()
 	s.write()
-	s.dirty = true
-	s.sync()
-	if s.file == nil {
-		return
-	}
-	if err := s.file.Close(); err != nil {
+	if err := s.tail.End(); err != nil {
 		s.cfg.Logger.Error("journal may not all be on disk", "err", err)
 	}
-	s.file = nil
 }

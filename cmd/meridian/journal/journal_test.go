@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
 	"github.com/meridian-gslb/meridian/health"
 )
 
@@ -323,7 +324,7 @@ func TestAge(t *testing.T) {
 
 // A stuck is a file on a disk that takes nothing until it is let go, or fails.
 type stuck struct {
-	file
+	disk.File
 	let <-chan struct{}
 	err func() error
 }
@@ -331,15 +332,15 @@ type stuck struct {
 func (s *stuck) Write(b []byte) (int, error) {
 	<-s.let
 	if err := s.err(); err != nil {
-		n, _ := s.file.Write(b[:len(b)/2])
+		n, _ := s.File.Write(b[:len(b)/2])
 		return n, err
 	}
-	return s.file.Write(b)
+	return s.File.Write(b)
 }
 
 func (r *run) on(let <-chan struct{}, err func() error) {
-	r.create = func(name string) (file, error) {
-		f, cerr := create(name)
+	r.create = func(name string) (disk.File, error) {
+		f, cerr := disk.Create(name)
 		return &stuck{f, let, err}, cerr
 	}
 }
@@ -554,7 +555,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// BenchmarkFind is the oldest event of a subject in a full journal.
+// BenchmarkFind is the oldest event of a subject in a full journal, and one that there never was.
 func BenchmarkFind(b *testing.B) {
 	dir := b.TempDir()
 	s, err := Open(Config{Dir: dir, Node: "use1", Limits: Limits{Keep: 24 * time.Hour, Bytes: 64 << 20}, Logger: slog.New(slog.DiscardHandler)})
@@ -584,14 +585,17 @@ func BenchmarkFind(b *testing.B) {
 			}
 		}
 	}
-	b.ReportAllocs()
-	for b.Loop() {
-		p, err := s.Find(context.Background(), Query{Subject: "api/once/ipv4", Kinds: []health.EventKind{health.EventStatus}, Newest: true, Limit: 1})
-		if err != nil || len(p.Events) != 1 {
-			b.Fatalf("%d events, %v", len(p.Events), err)
-		}
+	for name, want := range map[string]int{"once": 1, "never": 0} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p, err := s.Find(context.Background(), Query{Subject: "api/" + name + "/ipv4", Kinds: []health.EventKind{health.EventStatus}, Newest: true, Limit: 1})
+				if err != nil || len(p.Events) != want {
+					b.Fatalf("%d events, %v, want %d", len(p.Events), err, want)
+				}
+			}
+		})
 	}
-	b.StopTimer()
 	close(over)
 	<-s.ended
 }

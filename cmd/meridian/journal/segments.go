@@ -31,6 +31,7 @@ type segment struct {
 	written     time.Duration // since this process began: the last event, of its own segments
 	own         bool
 	touched     time.Time // by the clock of the file system
+	contents    *contents // of what may be read
 }
 
 func (s *Store) path(name string) string { return filepath.Join(s.cfg.Dir, name) }
@@ -55,7 +56,7 @@ func (s *Store) list() error {
 		if err != nil {
 			return err
 		}
-		seg := segment{name: e.Name(), bytes: info.Size(), size: info.Size(), touched: info.ModTime(), age: max(0, s.cfg.Now().Sub(info.ModTime()))}
+		seg := segment{name: e.Name(), bytes: info.Size(), size: info.Size(), touched: info.ModTime(), age: max(0, s.cfg.Now().Sub(info.ModTime())), contents: new(contents)}
 		if strings.Contains(e.Name(), asideInfix) {
 			s.aside = append(s.aside, seg)
 			continue
@@ -119,7 +120,7 @@ func (s *Store) look(seg *segment) (last health.EventKind, err error) {
 	return last, nil
 }
 
-// survey finds out of which times a segment is.
+// survey finds out of which times a segment is, and what it has.
 func (s *Store) survey(seg *segment) (found scanned, last health.EventKind, err error) {
 	in, err := os.Open(s.path(seg.name))
 	if err != nil {
@@ -133,8 +134,7 @@ func (s *Store) survey(seg *segment) (found scanned, last health.EventKind, err 
 			newer = v
 			return false
 		}
-		if at := timeOf(l); !at.IsZero() {
-			seg.span(at, at)
+		if seg.learn(l) {
 			line = append(line[:0], l...)
 		}
 		return true
@@ -143,6 +143,17 @@ func (s *Store) survey(seg *segment) (found scanned, last health.EventKind, err 
 		return found, "", fmt.Errorf("it is of version %d, this program knows %d", newer, version)
 	}
 	return found, kindOf(line), err
+}
+
+// learn takes the event of a line into account, and reports whether there is one.
+func (seg *segment) learn(line []byte) bool {
+	at := timeOf(line)
+	if at.IsZero() {
+		return false
+	}
+	seg.span(at, at)
+	seg.contents.add(line)
+	return true
 }
 
 // span widens the times of a segment.
@@ -158,14 +169,14 @@ func (seg *segment) span(first, last time.Time) {
 // setAside gives a segment another name, and puts one without the damaged lines in its place.
 func (s *Store) setAside(seg *segment) (aside segment, err error) {
 	aside = *seg
-	aside.name = fmt.Sprintf("%016d%s%d", seg.number, asideInfix, s.cfg.Now().Unix())
+	aside.name = disk.Numbered(seg.number, fmt.Sprint(asideInfix, s.cfg.Now().Unix()))
 	aside.age = 0
 	in, err := os.Open(s.path(seg.name))
 	if err != nil {
 		return aside, err
 	}
 	defer in.Close()
-	name := fmt.Sprintf("%016d%s", seg.number, newSuffix)
+	name := disk.Numbered(seg.number, newSuffix)
 	out, err := os.OpenFile(s.path(name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return aside, err
@@ -190,66 +201,81 @@ func (s *Store) setAside(seg *segment) (aside segment, err error) {
 	return aside, disk.SyncDir(s.cfg.Dir)
 }
 
-func create(name string) (file, error) {
-	return disk.Create(name)
-}
-
-// append writes lines to the segment, or to a new one, and returns how many bytes of them.
-func (s *Store) append(b []byte, first, last time.Time) (written int, err error) {
-	if s.file != nil && (s.newest().bytes+int64(len(b)) > s.share() || time.Since(s.begun) > segmentAge) {
-		before := s.file
-		s.file = nil
-		if err := errors.Join(before.Sync(), before.Close()); err != nil {
+// append writes the lines of the buffer to the segment, or to a new one, and returns how many of them are there whole.
+func (s *Store) append() (whole int, err error) {
+	if s.tail.Open() && (s.newest().bytes+int64(len(s.buffer)) > s.share() || time.Since(s.begun) > segmentAge) {
+		if err := s.tail.End(); err != nil {
 			return 0, err
 		}
 	}
-	header := []byte{}
-	if s.file == nil {
+	var header []byte
+	if !s.tail.Open() {
 		header = headerOf(s.cfg.Node)
 	}
-	s.prune(int64(len(header) + len(b)))
-	if s.file == nil {
+	s.prune(int64(len(header) + len(s.buffer)))
+	if !s.tail.Open() {
 		if err := s.open(header); err != nil {
 			return 0, err
 		}
 	}
-	written, err = s.file.Write(b)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	seg := &s.segments[len(s.segments)-1]
-	seg.bytes, seg.size, seg.written = seg.bytes+int64(written), seg.size+int64(written), time.Since(s.started)
-	seg.span(first, last)
-	return written, err
-}
-
-func (s *Store) newest() segment {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.segments[len(s.segments)-1]
-}
-
-// open begins a segment.
-func (s *Store) open(header []byte) error {
-	name := fmt.Sprintf("%016d%s", s.number+1, segmentSuffix)
-	out, err := s.create(s.path(name))
-	if err != nil {
-		return err
+	written, err := s.tail.Write(s.buffer)
+	after := s.newest()
+	begin := 0
+	for ; whole < len(s.ends) && s.ends[whole] <= written; whole++ {
+		after.learn(s.buffer[begin:s.ends[whole]])
+		begin = s.ends[whole]
 	}
-	s.file, s.begun = out, time.Now()
-	n, err := out.Write(header)
+	after.bytes, after.size, after.written = after.bytes+int64(written), after.size+int64(written), time.Since(s.started)
 	s.mu.Lock()
-	s.number++
-	s.segments = append(s.segments, segment{name: name, number: s.number, bytes: int64(n), size: int64(n), own: true, written: time.Since(s.started)})
+	s.segments[len(s.segments)-1] = after
 	s.mu.Unlock()
+	return whole, err
+}
+
+// newest is the segment that is written. Only the goroutine of Run changes it, and calls this.
+func (s *Store) newest() segment { return s.segments[len(s.segments)-1] }
+
+// open begins a segment. Of one that is not begun whole nothing stays, or each try on a full disk would leave one.
+func (s *Store) open(header []byte) error {
+	out, number, err := disk.Next(s.cfg.Dir, s.number, segmentSuffix, s.create)
 	if err != nil {
 		return err
 	}
-	return disk.SyncDir(s.cfg.Dir)
+	name := disk.Numbered(number, segmentSuffix)
+	n, err := out.Write(header)
+	if err == nil {
+		err = disk.SyncDir(s.cfg.Dir)
+	}
+	if err != nil {
+		return errors.Join(err, out.Close(), os.Remove(s.path(name)))
+	}
+	s.tail.Begin(out)
+	s.begun = time.Now()
+	s.mu.Lock()
+	s.number = number
+	s.segments = append(s.segments, segment{name: name, number: number, bytes: int64(n), size: int64(n), own: true, written: time.Since(s.started), contents: new(contents)})
+	s.mu.Unlock()
+	return nil
+}
+
+// discard removes the newest segment if it was begun, and no event is there whole.
+func (s *Store) discard() {
+	n := len(s.segments)
+	if n == 0 || !s.newest().own || !s.newest().first.IsZero() {
+		return
+	}
+	if err := os.Remove(s.path(s.newest().name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.cfg.Logger.Error("an empty segment of the journal is not removed", "err", err)
+		return
+	}
+	s.mu.Lock()
+	s.segments = s.segments[:n-1]
+	s.mu.Unlock()
 }
 
 // alive marks the newest segment, so that after a crash it is known until when the node ran.
 func (s *Store) alive() {
-	if s.file == nil {
+	if !s.tail.Open() {
 		return
 	}
 	s.prune(0)
@@ -291,7 +317,7 @@ func (s *Store) surplus(more int64) (name string, from *[]segment) {
 			continue
 		}
 		seg := &(*list)[0]
-		if seg.own && s.file != nil && len(*list) == 1 {
+		if seg.own && s.tail.Open() && len(*list) == 1 {
 			continue
 		}
 		age := seg.age + elapsed

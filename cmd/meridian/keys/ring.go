@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/meridian-gslb/meridian/health/gossip"
 )
@@ -68,17 +69,37 @@ func has(ring [][]byte, fingerprint string) int {
 	return -1
 }
 
-// writeRing replaces the file: whenever the program stops it holds the old keys or the new ones.
+// writeRing replaces the file: whenever the program stops it holds the old keys or the new ones. It stays where a symbolic link
+// leads to, and its owner's, who is the node that reads it.
 func writeRing(file string, ring [][]byte) error {
 	var text bytes.Buffer
 	for _, key := range ring {
 		fmt.Fprintln(&text, hex.EncodeToString(key))
 	}
+	file, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return err
+	}
+	if err := replace(file, text.Bytes()); err != nil {
+		return fmt.Errorf("%s is not changed: %w", file, err)
+	}
+	return nil
+}
+
+func replace(file string, text []byte) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new-*") // mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text.Bytes())
+	owner := info.Sys().(*syscall.Stat_t)
+	err = f.Chown(int(owner.Uid), int(owner.Gid))
+	if err == nil {
+		_, err = f.Write(text)
+	}
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), file)
 	}

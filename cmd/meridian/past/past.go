@@ -3,7 +3,7 @@
 // Whoever publishes a snapshot hands it over and goes on; one goroutine writes. Under load
 // the oldest of what waits is left out and counted, so that a slow disk holds nobody up and
 // costs no more than a few snapshots of memory. What a process wrote survives its crash; a
-// loss of power takes what was written in the last five seconds (SyncEvery).
+// loss of power takes what was written in the last five seconds (disk.SyncEvery).
 //
 // The directory has segments, numbered in order, and the worlds of the moments in them as
 // packs. A process never writes to the segments of an earlier one, so what a crash tore stays
@@ -36,9 +36,6 @@ type Limits struct {
 }
 
 const (
-	// SyncEvery is how long what is written may be lost with the machine's power.
-	SyncEvery = 5 * time.Second
-
 	maxWaiting   = 64   // snapshots
 	maxSegments  = 1000 // files
 	maxWorlds    = 100  // files
@@ -60,6 +57,7 @@ type Store struct {
 	now     func() time.Time
 	run     time.Time // when this process began
 	started time.Time // likewise, by a clock that nobody sets
+	create  func(name string) (disk.File, error)
 
 	mu       sync.Mutex
 	queue    []waiting // oldest first
@@ -75,9 +73,7 @@ type Store struct {
 
 	// Owned by the goroutine of Run.
 	writer *replay.Writer
-	file   *os.File // nil: the next record begins another
-	due    *time.Timer
-	dirty  bool      // due runs: something was written since the last sync
+	tail   disk.Tail // no file: the next record begins another
 	failed time.Time // when the disk last took nothing; zero: it does
 	buffer []byte
 
@@ -106,8 +102,7 @@ func Open(cfg Config) (*Store, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	s := &Store{cfg: cfg, now: cfg.Now, run: cfg.Now(), started: time.Now(), wake: make(chan struct{}, 1), flushes: make(chan chan struct{}), ended: make(chan struct{}),
-		due: time.NewTimer(SyncEvery)}
+	s := &Store{cfg: cfg, now: cfg.Now, run: cfg.Now(), started: time.Now(), create: disk.Create, wake: make(chan struct{}, 1), flushes: make(chan chan struct{}), ended: make(chan struct{})}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("past: %w", err)
 	}
@@ -142,7 +137,6 @@ func (s *Store) Run(over <-chan struct{}) {
 	defer close(s.ended)
 	alive := time.NewTicker(replay.AliveEvery)
 	defer alive.Stop()
-	defer s.due.Stop()
 	s.prune()
 	s.pruneWorlds(0)
 	for {
@@ -158,8 +152,10 @@ func (s *Store) Run(over <-chan struct{}) {
 			close(done)
 		case <-alive.C:
 			s.alive()
-		case <-s.due.C:
-			s.sync()
+		case <-s.tail.Due():
+			if err := s.tail.Sync(); err != nil {
+				s.fail(err)
+			}
 		}
 	}
 }
@@ -204,7 +200,6 @@ func (s *Store) try() {
 		return
 	}
 	s.unwritten, s.lost, s.failed = nil, 0, time.Time{}
-	s.syncSoon()
 	s.inForce(m.Basis.World)
 }
 
@@ -221,10 +216,7 @@ func (s *Store) fail(err error) {
 	s.cfg.Logger.Error("what answers follow from is not written down for replays", "err", err, "again_in", retryAfter)
 	s.failed = time.Now()
 	s.writer.Break()
-	if s.file != nil {
-		_ = s.file.Close() // it is lost already
-		s.file = nil
-	}
+	s.tail.Abandon()
 }
 
 // append writes records to the segment, or to a new one.
@@ -233,29 +225,23 @@ func (s *Store) append(b []byte, begins bool) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if begins || s.file == nil {
+	begins = begins || !s.tail.Open()
+	if begins {
 		if err := s.begin(b); err != nil {
 			return err
 		}
 	}
-	n, err := s.file.Write(b)
+	n, err := s.tail.Write(b)
 	s.mu.Lock()
 	last := &s.segments[len(s.segments)-1]
 	last.size, last.written = last.size+int64(n), time.Since(s.started)
 	s.mu.Unlock()
-	if err != nil {
-		return err
+	if err == nil {
+		s.prune()
+	} else if begins {
+		err = errors.Join(err, s.discard())
 	}
-	s.prune()
-	return nil
-}
-
-// syncSoon has what was written be on disk before long.
-func (s *Store) syncSoon() {
-	if !s.dirty {
-		s.dirty = true
-		s.due.Reset(SyncEvery)
-	}
+	return err
 }
 
 func (s *Store) alive() {
@@ -270,23 +256,12 @@ func (s *Store) alive() {
 		s.fail(err)
 		return
 	}
-	s.syncSoon()
 	s.touch()
-}
-
-func (s *Store) sync() {
-	if !s.dirty || s.file == nil {
-		return
-	}
-	s.dirty = false
-	if err := s.file.Sync(); err != nil {
-		s.fail(err)
-	}
 }
 
 // finish ends the last segment.
 func (s *Store) finish() {
-	if s.file == nil {
+	if !s.tail.Open() {
 		return
 	}
 	b, begins, err := s.writer.Ended(s.buffer[:0], s.now())
@@ -297,13 +272,10 @@ func (s *Store) finish() {
 		s.fail(err)
 		return
 	}
-	s.dirty = true
-	s.sync()
 	s.touch()
-	if err := s.file.Close(); err != nil {
+	if err := s.tail.End(); err != nil {
 		s.cfg.Logger.Error("what answers follow from may not all be on disk", "err", err)
 	}
-	s.file = nil
 }
 
 // At returns what was in force at a time. The error wraps replay.ErrOutside where nothing is kept of it.

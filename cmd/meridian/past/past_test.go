@@ -359,11 +359,13 @@ func TestSlowDisk(t *testing.T) {
 func TestDiskThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		n := begin(t, t.TempDir(), roomy, start)
+		n := open(t, t.TempDir(), roomy, start)
+		d := n.onDisk()
+		n.start()
 		n.publish(1, start)
 		n.want(start, "1")
 		synctest.Wait()
-		n.file.Close()
+		d.newest.Close()
 		for i := range 3 {
 			n.publish(i+2, start.Add(time.Duration(i+1)*time.Second))
 			synctest.Wait()
@@ -374,7 +376,7 @@ func TestDiskThatFails(t *testing.T) {
 		n.publish(5, start.Add(time.Minute))
 		n.want(start.Add(time.Minute), "5")
 		n.want(start.Add(3*time.Second), "1: 3 changes before "+start.Add(time.Minute).Format(time.RFC3339)+" were not written down")
-		n.file.Close()
+		d.newest.Close()
 		n.publish(6, start.Add(90*time.Second))
 		time.Sleep(2 * replay.AliveEvery)
 		n.set(start.Add(2 * time.Minute))

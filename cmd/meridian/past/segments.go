@@ -2,7 +2,6 @@ package past
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -55,27 +54,39 @@ func (s *Store) headOf(name string) replay.Head {
 
 // begin ends the segment that is written and opens the next one. b is what it will begin with.
 func (s *Store) begin(b []byte) error {
-	if before := s.file; before != nil {
-		s.file = nil
-		if err := errors.Join(before.Sync(), before.Close()); err != nil {
-			return err
-		}
+	if err := s.tail.End(); err != nil {
+		return err
 	}
 	head, err := replay.HeadOf(b)
 	if err != nil {
 		return err
 	}
-	name := fmt.Sprintf("%016d%s", s.number+1, segmentSuffix)
-	file, err := disk.Create(filepath.Join(s.cfg.Dir, name))
+	file, number, err := disk.Next(s.cfg.Dir, s.number, segmentSuffix, s.create)
 	if err != nil {
 		return err
 	}
-	s.file = file
+	name := disk.Numbered(number, segmentSuffix)
+	if err := disk.SyncDir(s.cfg.Dir); err != nil {
+		return errors.Join(err, file.Close(), os.Remove(filepath.Join(s.cfg.Dir, name)))
+	}
+	s.tail.Begin(file)
 	s.mu.Lock()
-	s.number++
+	s.number = number
 	s.segments = append(s.segments, segment{name: name, head: head, own: true, written: time.Since(s.started)})
 	s.mu.Unlock()
-	return disk.SyncDir(s.cfg.Dir)
+	return nil
+}
+
+// discard removes the newest segment, of which nothing can be read, or each try on a full disk would leave one.
+func (s *Store) discard() error {
+	last := len(s.segments) - 1 // only the goroutine of Run changes them, and that is this one
+	if err := os.Remove(filepath.Join(s.cfg.Dir, s.segments[last].name)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.segments = s.segments[:last]
+	s.mu.Unlock()
+	return nil
 }
 
 // prune removes the oldest segments that are too many, too large or too old, but never the newest.
