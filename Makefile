@@ -26,9 +26,9 @@ quick:
 unit:
 	@.ci/step "tests" .ci/gotest -timeout 25m $$($(GO) list ./... | grep -v '/cmd/internal/lab$$')
 
-# By itself: it measures times, and takes most of two processors.
+# By itself: it measures times, and takes most of two processors. Never from the cache, which does not know the program that it builds.
 lab:
-	@.ci/step "the lab" .ci/gotest -timeout 15m ./cmd/internal/lab
+	@.ci/step "the lab" .ci/gotest -count=1 -timeout 15m ./cmd/internal/lab
 
 race:
 	@.ci/step "tests with the race detector, short" .ci/gotest -race -short -timeout 20m ./...

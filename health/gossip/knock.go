@@ -10,11 +10,11 @@ import (
 )
 
 // To join the lost again costs a connection to each, so it is done seldom, and the end of a partition would be noticed late. A packet costs
-// next to nothing: every lost member is sent one each second, wherever it was last. Who gets one of somebody that it has lost knows that the way
+// next to nothing: every lost member is sent one twice a second, wherever it was last. Who gets one of somebody that it has lost knows that the way
 // is open again, and joins at once.
 const (
 	knockKind  = 254 // of messages that stay in here
-	knockEvery = time.Second
+	knockEvery = time.Second / 2
 	knocksEach = 64 // time; the next time goes on behind the last
 )
 
@@ -61,6 +61,10 @@ func (m *Mesh) knocked(name string) {
 	}
 }
 
+// exchanges is how many exchanges of states make two one that have taken each other for dead: by the first each learns that it is dead to the other,
+// and says anew that it is alive; by the second the other hears that.
+const exchanges = 2
+
 // keepAnswering joins those that knocked, one at a time; several of it run.
 func (m *Mesh) keepAnswering() {
 	for {
@@ -68,11 +72,15 @@ func (m *Mesh) keepAnswering() {
 		case <-m.ctx.Done():
 			return
 		case r := <-m.knocks:
-			if m.table.isLost(r.name) && !m.leaving.Load() {
+			for range exchanges {
+				if !m.table.isLost(r.name) || m.leaving.Load() || m.ctx.Err() != nil {
+					break
+				}
 				_, err := m.list.Join([]string{r.address.String()})
 				m.metrics.join(err)
 				if err != nil {
 					m.log.Debug("join failed after a knock", "peer", r.name, "address", r.address, "err", joinTrouble(err, r.address))
+					break
 				}
 			}
 			m.table.answered(r.name)

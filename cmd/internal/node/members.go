@@ -50,6 +50,7 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 		if !n.alive[m.Node] {
 			n.event(health.EventMember, string(m.Node), fmt.Sprintf("joined from %v, region %s", m.Address, m.Region))
 			n.digest.Retell()
+			n.nextHeartbeat = n.now // who is new, or back, counts on this vantage the sooner
 		}
 		n.remember(m)
 	}

@@ -96,12 +96,12 @@ func TestPartition(t *testing.T) {
 				}
 
 				w.network.Heal()
-				time.Sleep(1500 * time.Millisecond)
+				time.Sleep(time.Second)
 				if got := heard.Load(); got < 8 {
-					t.Errorf("%d knocks heard 1.5 s after the heal, want at least 8 of 12", got)
+					t.Errorf("%d knocks heard 1 s after the heal, want at least 8 of 12", got)
 				}
-				time.Sleep(2500 * time.Millisecond)
-				w.want("4 s after the heal", everyone, w.nodes...)
+				time.Sleep(2 * time.Second)
+				w.want("3 s after the heal", everyone, w.nodes...)
 			})
 		})
 	}
