@@ -209,7 +209,7 @@ func start(config Config) (*Mesh, error) {
 	m.running.Go(m.dispatch)
 	m.running.Go(m.keepJoined)
 	m.running.Go(m.keepKnocking)
-	for range joinsAtOnce {
+	for range answersAtOnce {
 		m.running.Go(m.keepAnswering)
 	}
 	m.running.Go(func() { m.keepReached(m.ctx) })

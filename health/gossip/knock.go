@@ -16,6 +16,8 @@ const (
 	knockKind  = 254 // of messages that stay in here
 	knockEvery = time.Second / 2
 	knocksEach = 64 // time; the next time goes on behind the last
+
+	answersAtOnce = 3 // joins bring each side all that the other knows, and by the first few most of the others are members again
 )
 
 // keepKnocking sends a knock, this node's name, to those that are lost.

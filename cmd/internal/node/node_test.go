@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,35 @@ func TestRelayKeepsEachChangeOnce(t *testing.T) {
 		t.Fatal("nothing was passed on")
 	} else if _, _, want := eu.table.Vector("eu1"); got != want {
 		t.Errorf("what us1 passed on has digest %x, want %x", got, want)
+	}
+}
+
+// What others pass on is mostly known to the last byte: a signature is checked once. One that is not the same is checked, and refused.
+func TestKnownMessagesCostNoSignature(t *testing.T) {
+	eu, _, us := mesh(t)
+	checked := 0
+	verify := us.cfg.Verify
+	us.cfg.Verify = func(key [32]byte, message, signature []byte) bool { checked++; return verify(key, message, signature) }
+	first := kinds(eu.observe(health.ReasonOK).Messages, health.KindVerdicts)
+	eu.pass(fullEvery)
+	full := kinds(eu.pass(fullEvery), health.KindVerdicts)[0]
+	for range 10 {
+		us.get(first...)
+	}
+	if checked != len(first) {
+		t.Errorf("%d signatures of %d messages checked, which came 10 times", checked, len(first))
+	}
+	us.get(full)
+	checked = 0
+	us.get(full)
+	if checked != 0 {
+		t.Errorf("%d signatures checked of what is kept in full", checked)
+	}
+	forged := slices.Clone(full.Bytes)
+	forged[len(forged)-1] ^= 1
+	us.get(health.Message{Bytes: forged})
+	if checked != 1 || us.dropped["message"] != 1 {
+		t.Errorf("%d signatures of a forgery checked, %v dropped, want 1 of each", checked, us.dropped)
 	}
 }
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,13 +42,15 @@ const lateHeartbeats = 20
 // node that is not a member is counted and changes nothing.
 func (n *Node) Receive(message []byte, now time.Time) {
 	n.at(now)
-	stranger := false
+	stranger, known := false, false
 	kind, origin, body, err := health.Open(message, func(origin health.NodeID, signed, signature []byte) bool {
 		m := n.members[origin]
-		stranger = m == nil
-		return m != nil && m.Key != [32]byte{} && n.cfg.Verify(m.Key, signed, signature)
+		stranger, known = m == nil, n.relay[origin].has(message)
+		return known || m != nil && m.Key != [32]byte{} && n.cfg.Verify(m.Key, signed, signature)
 	})
 	switch {
+	case known: // as most of what others pass on
+		return
 	case stranger:
 		n.dropped["stranger"]++ // not news: a node's first messages may outrun the word that it joined
 		return
@@ -188,6 +191,12 @@ func (r *relay) keep(b *health.Batch, message []byte) {
 		!slices.ContainsFunc(r.changes, func(c change) bool { return c.sequence == b.Sequence }):
 		r.changes = append(r.changes, change{b.Sequence, message})
 	}
+}
+
+// has reports whether a message is one of those with verdicts that are kept, and so was checked and merged. It may be nil.
+func (r *relay) has(message []byte) bool {
+	return r != nil && (bytes.Equal(r.full, message) ||
+		slices.ContainsFunc(r.changes, func(c change) bool { return bytes.Equal(c.message, message) }))
 }
 
 // outlive jumps past an incarnation of this node that peers remember and it does not: its disk was lost. Otherwise
