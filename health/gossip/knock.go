@@ -11,13 +11,14 @@ import (
 
 // To join the lost again costs a connection to each, so it is done seldom, and the end of a partition would be noticed late. A packet costs
 // next to nothing: every lost member is sent one twice a second, wherever it was last. Who gets one of somebody that it has lost knows that the way
-// is open again, and joins at once.
+// is open again. The one of the two with the smaller name joins the other at once, and then those that are still lost: a join brings each side all that
+// the other knows, so after the first most of the others are members again, and many at once would keep both sides busy with what they know already.
 const (
 	knockKind  = 254 // of messages that stay in here
 	knockEvery = time.Second / 2
 	knocksEach = 64 // time; the next time goes on behind the last
 
-	answersAtOnce = 3 // joins bring each side all that the other knows, and by the first few most of the others are members again
+	answersAtOnce = 2 // so that one that is not to be had holds up nobody
 )
 
 // keepKnocking sends a knock, this node's name, to those that are lost.
@@ -56,11 +57,14 @@ func (m *Mesh) knocked(name string) {
 	case m.inbox.knocks <- health.NodeID(name):
 	default:
 	}
-	select {
-	case m.knocks <- r:
-	default:
-		m.table.answered(name)
+	if m.config.Name < name {
+		select {
+		case m.knocks <- r:
+			return
+		default:
+		}
 	}
+	m.table.answered(name)
 }
 
 // exchanges is how many exchanges of states make two one that have taken each other for dead: by the first each learns that it is dead to the other,

@@ -57,6 +57,14 @@ func TestKnocks(t *testing.T) {
 		if r := <-m.knocks; r.name != "n2" {
 			t.Errorf("%v is to be answered, want n2", r)
 		}
+		smaller := node(9)
+		smaller.Name = "A"
+		d.NotifyJoin(smaller)
+		d.NotifyLeave(smaller)
+		knock("A")
+		if len(m.knocks) != 0 {
+			t.Errorf("%v is to be answered, want it to join a by itself", <-m.knocks)
+		}
 		d.NotifyJoin(node(2))
 		if m.table.isLost("n2") || !m.table.isLost("n1") {
 			t.Error("n2 is lost though it is back, or n1 is not")
@@ -64,7 +72,7 @@ func TestKnocks(t *testing.T) {
 		time.Sleep(time.Second)
 		m.cancel()
 		<-done
-		if got := fmt.Sprint(told); got != "[n1 n0 n2 n2]" {
+		if got := fmt.Sprint(told); got != "[n1 n0 n2 n2 A]" {
 			t.Errorf("told of knocks of %s", got)
 		}
 	})
