@@ -176,7 +176,7 @@ func (d *driver) pass(by time.Duration) (sent []health.Message) {
 // get receives messages.
 func (d *driver) get(messages ...health.Message) Ready {
 	for _, m := range messages {
-		d.Receive(m.Bytes, d.now)
+		d.Receive(m.Bytes, d.now, d.now)
 	}
 	return d.step()
 }

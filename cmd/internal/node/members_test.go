@@ -61,7 +61,7 @@ func TestOwnKey(t *testing.T) {
 	stranger := memberOf("in1")
 	stranger.Key = [32]byte{}
 	n.Members([]health.Member{stranger}, n.now)
-	n.Receive(health.Seal(health.KindPull, "in1", (&health.Pull{Of: "eu1"}).Append(nil), func(m []byte) []byte { return testSign([32]byte{}, m) }), n.now)
+	n.Receive(health.Seal(health.KindPull, "in1", (&health.Pull{Of: "eu1"}).Append(nil), func(m []byte) []byte { return testSign([32]byte{}, m) }), n.now, n.now)
 	if out := n.step(); len(kinds(out.Messages, health.KindVerdicts)) > 0 {
 		t.Error("a message signed by the zero key was taken")
 	}

@@ -38,9 +38,10 @@ const maxIncarnation = 1 << 60
 // lateHeartbeats is how many heartbeats behind one may be that the network held up.
 const lateHeartbeats = 20
 
-// Receive takes a message of another node in, directly or passed on. A message that is malformed, badly signed or of a
+// Receive takes a message of another node in, directly or passed on, that arrived at a time that may be past: whoever drives the node may have been
+// kept from it, and what lay there meanwhile shows no sign of life of now. A message that is malformed, badly signed or of a
 // node that is not a member is counted and changes nothing.
-func (n *Node) Receive(message []byte, now time.Time) {
+func (n *Node) Receive(message []byte, arrived, now time.Time) {
 	n.at(now)
 	stranger, known := false, false
 	kind, origin, body, err := health.Open(message, func(origin health.NodeID, signed, signature []byte) bool {
@@ -60,7 +61,7 @@ func (n *Node) Receive(message []byte, now time.Time) {
 	}
 	switch kind {
 	case health.KindHeartbeat:
-		err = n.hear(origin, body, message)
+		err = n.hear(origin, body, message, arrived)
 	case health.KindVerdicts:
 		err = n.verdicts(origin, body, message)
 	case health.KindPull:
@@ -79,7 +80,7 @@ func (n *Node) Receive(message []byte, now time.Time) {
 	}
 }
 
-func (n *Node) hear(origin health.NodeID, body, message []byte) error {
+func (n *Node) hear(origin health.NodeID, body, message []byte, arrived time.Time) error {
 	h, err := health.ParseHeartbeat(origin, body)
 	if err != nil {
 		return err
@@ -96,14 +97,14 @@ func (n *Node) hear(origin health.NodeID, body, message []byte) error {
 		n.remind(m, r, h)
 		return nil
 	}
-	if n.now.Sub(m.heard) > health.FreshFor {
+	if arrived.Sub(m.heard) > health.FreshFor {
 		n.back[m.Region] = true
 	}
-	m.heartbeat, m.heard = h, n.now
+	m.heartbeat, m.heard = h, arrived
 	r.heartbeat = slices.Clone(message)
 	r.latest = r.heartbeat
 	n.viewChanged = true
-	if !n.table.Hear(h, n.now) {
+	if !n.table.Hear(h, arrived) {
 		m.pulls = 0
 		return nil
 	}

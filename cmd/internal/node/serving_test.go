@@ -89,7 +89,7 @@ func TestClockIsComparedWithPeers(t *testing.T) {
 // hearClock has a node told what a peer's clock shows.
 func (h *driver) hearClock(peer health.NodeID, ahead time.Duration, sequence uint64) {
 	s := health.Serving{Origin: peer, Incarnation: 1, Sequence: sequence, Time: h.now.Add(ahead)}
-	h.Receive(health.Seal(health.KindServing, peer, s.Append(nil), func(m []byte) []byte { return testSign(testKey(peer), m) }), h.now)
+	h.Receive(health.Seal(health.KindServing, peer, s.Append(nil), func(m []byte) []byte { return testSign(testKey(peer), m) }), h.now, h.now)
 }
 
 // Of two clocks that disagree nobody can say which is wrong. So both nodes say it and go on signing, until a third is heard.

@@ -27,6 +27,7 @@ func Chaos(set Setting, other *zones.Plan) (*Sim, []string) {
 		s.wants = append(s.wants, want{netip.MustParsePrefix(p.prefixes[0]).Addr(), 100})
 	}
 	c := chaos{s, rand.New(rand.NewPCG(set.Seed, 2)), other}
+	c.stalls(rand.New(rand.NewPCG(set.Seed, 4)))
 	for at := chaosFrom; at < chaosFor && len(s.Violations()) == 0; at += time.Duration(c.rnd.Int64N(int64(8 * time.Second))) {
 		s.RunUntil(at)
 		c.fault()
@@ -147,6 +148,17 @@ func (c *chaos) lie() {
 	h, lie := pick(c, c.hosts), pick(c, []Lie{Honest, Honest, SaysDown, SaysUp, Frozen})
 	c.note("%s lies: %q", h.name, lie)
 	h.vantage.lie = lie
+}
+
+// stalls has now one node, now another wait for its disk. Drawn apart, it leaves the seeds of old failures their meaning.
+func (c *chaos) stalls(rnd *rand.Rand) {
+	for at := chaosFrom; at < chaosFor; at += time.Duration(rnd.Int64N(int64(40 * time.Second))) {
+		h, takes := c.hosts[rnd.IntN(len(c.hosts))], time.Duration(rnd.Int64N(int64(20*time.Second)))
+		c.after(at, nil, func() {
+			c.note("%s stalls for %v", h.name, takes)
+			h.stall(takes)
+		})
+	}
 }
 
 func (c *chaos) crashSome() {

@@ -33,7 +33,9 @@ type host struct {
 	run     int        // rises with each start and crash
 	node    *node.Node // nil while it is down
 	started time.Duration
-	dying   bool // it crashes before it sends what it has just persisted
+	dying   bool     // it crashes before it sends what it has just persisted
+	stalled bool     // its node waits for the disk, or for a processor
+	waiting []func() // events that came meanwhile
 	wake    time.Duration
 
 	joined       bool
@@ -128,6 +130,7 @@ func (h *host) crash(diskLost bool) {
 		obeyed = nil
 	}
 	h.run++
+	h.stalled, h.waiting = false, nil
 	h.node, h.view, h.snapshot, h.control = nil, nil, nil, nil
 	for _, c := range h.disk {
 		if c.behind != nil && h.sim.chance(0.5) {
@@ -145,12 +148,33 @@ func (h *host) crash(diskLost bool) {
 	h.sim.check.crash(h, obeyed)
 }
 
+// stall keeps the node from its events for a while: its disk takes so long to write, or the machine sleeps. Its clock goes on, and its probes.
+func (h *host) stall(d time.Duration) {
+	if !h.up() || h.stalled {
+		return
+	}
+	h.stalled = true
+	h.sim.after(d, h, h.wakeUp)
+}
+
+func (h *host) wakeUp() {
+	waiting := h.waiting
+	h.stalled, h.waiting = false, nil
+	for _, event := range waiting {
+		h.drive(event)
+	}
+}
+
 // crashHalfway lets the node crash the next time that it has something to send, after it has persisted.
 func (h *host) crashHalfway() { h.dying = true }
 
 // drive gives the node an event and does what it then wants done, in the order of Ready.
 func (h *host) drive(event func()) {
 	if !h.up() {
+		return
+	}
+	if h.stalled {
+		h.waiting = append(h.waiting, event)
 		return
 	}
 	event()
@@ -276,5 +300,6 @@ func (h *host) receive(message []byte) {
 	if !h.sim.blind {
 		h.sim.check.received(h, message)
 	}
-	h.drive(func() { h.node.Receive(message, h.now()) })
+	arrived := h.now()
+	h.drive(func() { h.node.Receive(message, arrived, h.now()) })
 }

@@ -77,7 +77,7 @@ func TestFigureLarge(t *testing.T) {
 		message := health.Seal(kind, members[i].Node, body, func(m []byte) []byte { return sign(members[i].Key, m) })
 		received += len(message)
 		sent++
-		n.Receive(message, now)
+		n.Receive(message, now, now)
 		step()
 	}
 	seconds := func(from, to int) {

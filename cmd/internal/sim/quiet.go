@@ -87,6 +87,7 @@ func (s *Sim) calm() {
 	s.healLinks()
 	for _, h := range s.hosts {
 		h.vantage.lie, h.dying = Honest, false
+		h.wakeUp()
 		h.start()
 		if h.plan != s.plan {
 			h.reload(s.plan)

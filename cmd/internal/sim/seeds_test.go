@@ -23,6 +23,9 @@ func setting(t *testing.T, seed uint64) Setting {
 	if seed%25 == 0 {
 		set.Nodes = 2
 	}
+	if seed%10 == 7 {
+		set.Skew = time.Hour
+	}
 	return set
 }
 

@@ -106,11 +106,10 @@ func (v *voters) push() {
 
 // obey tells the node the state of the controls.
 func (h *host) obey(state *control.State) {
-	if !h.up() {
-		return
-	}
-	if state.Newer(h.control) {
-		h.control = state
-	}
-	h.drive(func() { h.node.Controls(state, h.now()) })
+	h.drive(func() {
+		if state.Newer(h.control) {
+			h.control = state
+		}
+		h.node.Controls(state, h.now())
+	})
 }

@@ -163,7 +163,7 @@ func (h *Host) openMesh() error {
 		Identify: func(name string, address netip.Addr, meta []byte) (health.Member, error) {
 			return h.identity.Identify(name, address, meta, time.Now())
 		},
-		OnMessage: func(_ byte, payload []byte) { h.offer(func(now time.Time) { h.node.Receive(payload, now) }) },
+		OnMessage: func(_ byte, payload []byte) { h.receive(payload) },
 		OnMembers: func(members []health.Member) { h.post(func(now time.Time) { h.node.Members(members, now) }) },
 		OnKnock:   func(name health.NodeID) { h.post(func(now time.Time) { h.node.Knocked(name, now) }) },
 		OnReach:   h.reached,
@@ -175,12 +175,17 @@ func (h *Host) openMesh() error {
 		},
 		MergeState: func(state []byte) {
 			for _, m := range health.SplitMessages(state) {
-				h.offer(func(now time.Time) { h.node.Receive(m, now) })
+				h.receive(m)
 			}
 		},
 		Logger: h.log, Registerer: h.registry,
 	})
 	return err
+}
+
+func (h *Host) receive(message []byte) {
+	arrived := time.Now()
+	h.offer(func(now time.Time) { h.node.Receive(message, arrived, now) })
 }
 
 // readKey reads the key of the mesh: 64 hexadecimal digits in a file that only its owner reads.
