@@ -80,6 +80,7 @@ func (n *Node) demand(origin health.NodeID, body []byte) error {
 		return fmt.Errorf("%w: %s is neither nameserver nor gateway", health.ErrMessage, origin)
 	}
 	if origin == n.cfg.Name || incarnation < m.demandIn || incarnation == m.demandIn && sequence <= m.demand {
+		n.dropped[droppedOld]++
 		return nil
 	}
 	r, err := demand.ParseReport(body[16:])

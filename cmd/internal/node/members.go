@@ -27,6 +27,7 @@ type member struct {
 	ahead        time.Duration               // its clock, of this one's
 	pulled       time.Time                   // when its verdicts were last asked for
 	reminded     time.Time                   // when it was last shown its own past
+	knocked      time.Time                   // when it last knocked
 	pulls        int                         // since they last agreed
 	served       map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
 	reportedIn   uint64                      // incarnation and time of its last report of round-trip times
@@ -66,9 +67,14 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 // Knocked tells the node that a lost member was heard, before it is a member again.
 func (n *Node) Knocked(name health.NodeID, now time.Time) {
 	n.at(now)
-	if m := n.members[name]; m != nil {
+	m := n.members[name]
+	if m == nil {
+		return
+	}
+	if n.now.Sub(m.knocked) > health.FreshFor { // one that hears nothing goes on knocking
 		n.back[m.Region] = true
 	}
+	m.knocked = n.now
 }
 
 // retry has what failed in a region probed again, of which a node is heard again: what kept that one away may have kept the endpoints away too, and

@@ -145,7 +145,7 @@ func TestKnownMessagesCostNoSignature(t *testing.T) {
 	for range 10 {
 		us.get(first...)
 	}
-	if checked != len(first) {
+	if checked != len(first) || us.dropped["again"] != 9 {
 		t.Errorf("%d signatures of %d messages checked, which came 10 times", checked, len(first))
 	}
 	us.get(full)
@@ -183,6 +183,9 @@ func TestReplayedHeartbeat(t *testing.T) {
 	for range 18 {
 		us.pass(time.Second)
 		us.get(replay...)
+	}
+	if got := us.dropped[droppedOld]; got != 18*uint64(len(replay))+6 {
+		t.Errorf("%d messages counted as old, want each of %d 18 times, and 6 of before", got, len(replay))
 	}
 	if s := us.status("eu1"); s.Fresh != 1 || !s.Held {
 		t.Errorf("with nothing but replays it is held %v by %d fresh, want held by its own", s.Held, s.Fresh)

@@ -35,6 +35,9 @@ const (
 // maxIncarnation is far beyond any clock in milliseconds, and far from where numbers end.
 const maxIncarnation = 1 << 60
 
+// droppedOld counts messages that are not newer than what is known: the network brought them twice or late, or somebody plays them again.
+const droppedOld = "old"
+
 // lateHeartbeats is how many heartbeats behind one may be that the network held up.
 const lateHeartbeats = 20
 
@@ -51,6 +54,7 @@ func (n *Node) Receive(message []byte, arrived, now time.Time) {
 	})
 	switch {
 	case known: // as most of what others pass on
+		n.dropped["again"]++
 		return
 	case stranger:
 		n.dropped["stranger"]++ // not news: a node's first messages may outrun the word that it joined
@@ -94,6 +98,7 @@ func (n *Node) hear(origin health.NodeID, body, message []byte, arrived time.Tim
 	m := n.members[origin]
 	r := n.relayOf(origin, h.Incarnation)
 	if h.Incarnation < r.incarnation || m.heartbeat != nil && h.Incarnation == m.heartbeat.Incarnation && h.Sequence <= m.heartbeat.Sequence {
+		n.dropped[droppedOld]++
 		n.remind(m, r, h)
 		return nil
 	}

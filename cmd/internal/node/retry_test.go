@@ -24,6 +24,20 @@ func TestRetry(t *testing.T) {
 	if eu.step(); len(eu.out.Retry) > 0 {
 		t.Errorf("it is retried again: %v", eu.out.Retry)
 	}
+	for range 60 {
+		eu.pass(time.Second)
+		eu.Knocked("us1", eu.now)
+		if eu.step(); len(eu.out.Retry) > 0 {
+			t.Fatalf("after %v of knocks it is retried again: %v", eu.now.Sub(testEpoch), eu.out.Retry)
+		}
+	}
+	eu.pass(health.FreshFor + time.Second)
+	eu.Knocked("us1", eu.now)
+	if got := fmt.Sprint(eu.step().Retry); got != "[api/us1/ipv4]" {
+		t.Errorf("knocking anew: retry %s, want what is in us", got)
+	}
+	in.pass(76 * time.Second)
+	us.pass(76 * time.Second)
 	for _, silence := range []time.Duration{health.FreshFor - 2*time.Second, health.FreshFor + 2*time.Second} {
 		run(20*time.Second, eu, in, us)
 		for range int(silence / time.Second) {

@@ -74,6 +74,7 @@ func (n *Node) samples(origin health.NodeID, body []byte) error {
 		return fmt.Errorf("%w: %s is no gateway", health.ErrMessage, origin)
 	}
 	if origin == n.cfg.Name || incarnation < m.reportedIn || incarnation == m.reportedIn && sequence <= m.reported {
+		n.dropped[droppedOld]++
 		return nil
 	}
 	report, err := rtt.ParseReport(body[16:])

@@ -43,8 +43,8 @@ func TestSamples(t *testing.T) {
 	in.now = eu.now
 	in.get(reports...)
 	before := in.members["eu1"].reported
-	if in.get(reports...); in.members["eu1"].reported != before || len(in.dropped) > 0 {
-		t.Errorf("a replay moves on to %d from %d, refused %v", in.members["eu1"].reported, before, in.dropped)
+	if in.get(reports...); in.members["eu1"].reported != before || len(in.dropped) != 1 || in.dropped[droppedOld] != 2 {
+		t.Errorf("a replay moves on to %d from %d, dropped %v, want 2 as old", in.members["eu1"].reported, before, in.dropped)
 	}
 	if len(kinds(eu.pass(2*time.Minute), health.KindSamples)) != 0 {
 		t.Error("without new samples there are reports")

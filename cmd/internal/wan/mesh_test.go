@@ -121,6 +121,40 @@ func TestOneWayCut(t *testing.T) {
 	})
 }
 
+// One that hears nothing, though it is heard, is lost and loses all the others, as who says nothing is. It knocks; to be joined it would have to hear.
+func TestMemberThatOnlySends(t *testing.T) {
+	inBubble(t, ocean, func(t *testing.T, w *world) {
+		var heard atomic.Int64
+		w.five(func(c *gossip.Config) { c.OnKnock = func(health.NodeID) { heard.Add(1) } })
+		time.Sleep(joinedBy)
+		before := 0
+		for _, n := range w.nodes {
+			n.mu.Lock()
+			before += n.changes
+			n.mu.Unlock()
+		}
+		w.network.CutOneWay(w.hosts(0, 4), w.hosts(4, 5))
+		time.Sleep(30 * time.Minute)
+		w.want("n5 hears nothing", "n1 n2 n3 n4", w.nodes[:4]...)
+		w.want("n5 hears nothing", "n5", w.nodes[4])
+		if heard.Load() == 0 {
+			t.Error("n5 did not knock, or was not heard")
+		}
+		changes := -before
+		for _, n := range w.nodes {
+			n.mu.Lock()
+			changes += n.changes
+			n.mu.Unlock()
+		}
+		if changes > 4+4 {
+			t.Errorf("members changed %d times in half an hour, want one loss at each of four, and four at n5", changes)
+		}
+		w.network.Heal()
+		time.Sleep(15 * time.Second) // whoever had begun to join it waits for the end of that
+		w.want("it hears again", everyone, w.nodes...)
+	})
+}
+
 func TestKeptOut(t *testing.T) {
 	tests := []struct {
 		name   string

@@ -121,7 +121,7 @@ func newStateCollector(h *Host) *stateCollector {
 		held:     desc("checks_held", "Checks whose status is held for want of fresh vantages."),
 		rung:     desc("pool_rung", "How far down its ladder a pool answers some client: 0 up, 1 too few up, 2 held back, 3 unknown, 4 drain, 5 open, 6 fenced, 7 last resort, 8 nodata.", "pool"),
 		index:    desc("control_index", "Index of the control state in force."),
-		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused, by reason.", "reason"),
+		verdicts: desc("messages_refused_total", "Messages of other nodes that were refused: message (malformed or not signed by its origin), stranger, old (not newer than what is known: late, twice or replayed), again (with verdicts that are known), or the kind of a message that makes no sense.", "reason"),
 		rtt:      desc("rtt_dropped_total", "Prefixes, AS numbers and countries with round-trip times that made room for others, or for which there was none."),
 		overlays: desc("endpoint_overlays", "Endpoints that are set by hand, by the manual state.", "state"),
 		overdue:  desc("endpoint_overlays_overdue", "Endpoints that are set by hand past the expiry of that: the voters have not ended it yet."),
