@@ -1,75 +1,22 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk/disktest"
 	"github.com/meridian-gslb/meridian/health"
 )
 
-var errFull = errors.New("no space left on device")
-
-// A platter is a disk that may be full, and knows what a loss of power would take.
-type platter struct {
-	mu       sync.Mutex
-	room     func(b []byte) int // that is written of it; nil: all
-	unsynced int
-}
-
-func (p *platter) set(room func(b []byte) int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.room = room
-}
-
-// lost is how many bytes a loss of power would take.
-func (p *platter) lost() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.unsynced
-}
-
-// A spun is a file on it.
-type spun struct {
-	disk.File
-	on *platter
-}
-
-func (s spun) Write(b []byte) (int, error) {
-	s.on.mu.Lock()
-	defer s.on.mu.Unlock()
-	part := b
-	if s.on.room != nil {
-		part = b[:s.on.room(b)]
-	}
-	n, err := s.File.Write(part)
-	if s.on.unsynced += n; err == nil && n < len(b) {
-		err = errFull
-	}
-	return n, err
-}
-
-func (s spun) Sync() error {
-	s.on.mu.Lock()
-	defer s.on.mu.Unlock()
-	s.on.unsynced = 0
-	return s.File.Sync()
-}
-
-func (r *run) onPlatter() *platter {
-	p := new(platter)
-	r.create = func(name string) (disk.File, error) {
-		f, err := disk.Create(name)
-		return spun{f, p}, err
-	}
+func (r *run) onPlatter() *disktest.Platter {
+	p := new(disktest.Platter)
+	r.create = p.Create
 	return p
 }
 
@@ -81,19 +28,19 @@ func TestSyncedAfterAFailure(t *testing.T) {
 		p := r.onPlatter()
 		go r.Run(r.over)
 		synctest.Wait() // that it was started is written
-		p.set(func([]byte) int { return 0 })
+		p.SetRoom(func([]byte) int { return 0 })
 		time.Sleep(time.Second)
 		r.add(epoch, health.EventStatus, "a", "as the disk is full")
 		synctest.Wait()
-		if time.Sleep(2 * disk.SyncEvery); p.lost() != 0 {
-			t.Errorf("%d bytes are not on disk that were written before it was full", p.lost())
+		if time.Sleep(2 * disk.SyncEvery); p.Unsynced() != 0 {
+			t.Errorf("%d bytes are not on disk that were written before it was full", p.Unsynced())
 		}
-		p.set(nil)
-		time.Sleep(retryAfter)
+		p.SetRoom(nil)
+		time.Sleep(retryAfter + 1)
 		for i := range 3 {
 			r.add(epoch, health.EventStatus, "a", fmt.Sprint(i))
-			if time.Sleep(disk.SyncEvery + 1); p.lost() != 0 {
-				t.Errorf("%v after event %d %d bytes are not on disk", disk.SyncEvery, i, p.lost())
+			if time.Sleep(disk.SyncEvery + 1); p.Unsynced() != 0 {
+				t.Errorf("%v after event %d %d bytes are not on disk", disk.SyncEvery, i, p.Unsynced())
 			}
 		}
 		if got := len(r.find(Query{Subject: "a"}).Events); got != 4 {
@@ -132,7 +79,7 @@ func TestFullDisk(t *testing.T) {
 				earlier.end(epoch)
 				r := open(t, dir, large, epoch.Add(time.Minute))
 				p := r.onPlatter()
-				p.set(tt.room)
+				p.SetRoom(tt.room)
 				go r.Run(r.over)
 				r.add(epoch.Add(time.Hour), health.EventStatus, "a", "at last")
 				for range 20 {
@@ -142,7 +89,7 @@ func TestFullDisk(t *testing.T) {
 				if left := files(t, dir, "*"); len(left) != 1 || len(r.segments) != 1 {
 					t.Errorf("after 20 tries there are %v, and %d segments are known, want the one of the earlier process", left, len(r.segments))
 				}
-				p.set(nil)
+				p.SetRoom(nil)
 				time.Sleep(retryAfter + 1)
 				want := "0s started use1 started\n0s stopped use1 stopped\n1m0s started use1 started\n1h0m0s status a at last\n"
 				if got := lines(r.find(Query{})); got != want {
@@ -163,11 +110,12 @@ func TestFullInASegment(t *testing.T) {
 		go r.Run(r.over)
 		r.add(epoch, health.EventStatus, "a", "before")
 		synctest.Wait()
-		p.set(func([]byte) int { return 20 })
+		p.SetRoom(func([]byte) int { return 20 })
 		r.add(epoch, health.EventStatus, "a", "as the disk is full")
 		time.Sleep(5 * retryAfter)
-		p.set(nil)
-		time.Sleep(retryAfter)
+		p.SetRoom(nil)
+		time.Sleep(retryAfter + 1)
+		synctest.Wait()
 		if got, want := lines(r.find(Query{Subject: "a"})), "0s status a before\n0s status a as the disk is full\n"; got != want {
 			t.Errorf("when there is room again:\n%swant\n%s", got, want)
 		}

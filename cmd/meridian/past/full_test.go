@@ -1,73 +1,19 @@
 package past
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/meridian-gslb/meridian/cmd/meridian/disk"
+	"github.com/meridian-gslb/meridian/cmd/meridian/disk/disktest"
 )
 
-// A platter is a disk that may be full, and knows what a loss of power would take.
-type platter struct {
-	newest disk.File
-
-	mu       sync.Mutex
-	room     func(b []byte) int // that is written of it; nil: all
-	unsynced int
-}
-
-func (p *platter) set(room func(b []byte) int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.room = room
-}
-
-// lost is how many bytes a loss of power would take.
-func (p *platter) lost() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.unsynced
-}
-
-// A spun is a file on it.
-type spun struct {
-	disk.File
-	on *platter
-}
-
-func (s spun) Write(b []byte) (int, error) {
-	s.on.mu.Lock()
-	defer s.on.mu.Unlock()
-	part := b
-	if s.on.room != nil {
-		part = b[:s.on.room(b)]
-	}
-	n, err := s.File.Write(part)
-	if s.on.unsynced += n; err == nil && n < len(b) {
-		err = errors.New("no space left on device")
-	}
-	return n, err
-}
-
-func (s spun) Sync() error {
-	s.on.mu.Lock()
-	defer s.on.mu.Unlock()
-	s.on.unsynced = 0
-	return s.File.Sync()
-}
-
-func (n *node) onDisk() *platter {
-	p := new(platter)
-	n.create = func(name string) (disk.File, error) {
-		f, err := disk.Create(name)
-		p.newest = spun{f, p}
-		return p.newest, err
-	}
+func (n *node) onDisk() *disktest.Platter {
+	p := new(disktest.Platter)
+	n.create = p.Create
 	return p
 }
 
@@ -81,15 +27,15 @@ func TestSyncedAfterAFailure(t *testing.T) {
 		n.publish(1, start)
 		synctest.Wait()
 		time.Sleep(time.Second)
-		p.set(func([]byte) int { return 0 })
+		p.SetRoom(func([]byte) int { return 0 })
 		n.publish(2, start.Add(time.Second))
 		synctest.Wait()
-		time.Sleep(retryAfter)
-		p.set(nil)
+		time.Sleep(retryAfter + 1)
+		p.SetRoom(nil)
 		for i := range 3 {
 			n.publish(3+i, n.time().Add(time.Minute))
-			if time.Sleep(disk.SyncEvery + 1); p.lost() != 0 {
-				t.Errorf("%v after moment %d %d bytes are not on disk", disk.SyncEvery, 3+i, p.lost())
+			if time.Sleep(disk.SyncEvery + 1); p.Unsynced() != 0 {
+				t.Errorf("%v after moment %d %d bytes are not on disk", disk.SyncEvery, 3+i, p.Unsynced())
 			}
 		}
 		n.end(n.time())
@@ -110,7 +56,7 @@ func TestFullDisk(t *testing.T) {
 				start := time.Now()
 				n := open(t, t.TempDir(), roomy, start)
 				p := n.onDisk()
-				p.set(tt.room)
+				p.SetRoom(tt.room)
 				n.start()
 				for i := range 20 {
 					n.publish(i, n.time().Add(time.Second))
@@ -120,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 				if left := files(t, n.cfg.Dir); len(left) > 0 || len(n.segments) > 0 {
 					t.Errorf("after 20 tries there are %v, and %d segments are known, want none", left, len(n.segments))
 				}
-				p.set(nil)
+				p.SetRoom(nil)
 				n.publish(20, n.time().Add(time.Second))
 				n.want(n.time(), "20")
 				n.end(n.time())
