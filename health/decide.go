@@ -84,9 +84,9 @@ const (
 //
 //	the table is frozen                                                      frozen
 //	down, and no target of the check was ever up under its definition        unproven: the definition may be the mistake
-//	down for less than 15 s, by less than two thirds of the fresh vantages   slim
 //	down while most others go down too, by doubtful evidence, and a pool     mass
 //	would lose by it what it needs
+//	down for less than 15 s, by less than two thirds of the fresh vantages   slim
 func (t *Table) restraint(e *entry, now time.Time) Hold {
 	s := &e.status
 	if s.Measured != Down || !worse(Down, s.State) || !s.Quorum.slim(s.Regions) {
@@ -102,10 +102,10 @@ func (t *Table) restraint(e *entry, now time.Time) Hold {
 		return HoldFrozen
 	case s.Measured == Down && s.State != Down && !t.isProven(e):
 		return HoldUnproven
-	case !e.slimSince.IsZero() && now.Sub(e.slimSince) < slimFor:
-		return HoldSlim
 	case s.Measured == Down && s.State == Up && t.massHolds(s.Check):
 		return HoldMass
+	case !e.slimSince.IsZero() && now.Sub(e.slimSince) < slimFor:
+		return HoldSlim
 	}
 	return HoldNone
 }

@@ -39,7 +39,7 @@ func (d *delegate) NotifyMsg(frame []byte) {
 		return
 	}
 	select {
-	case d.inbox.messages <- message{frame[0], bytes.Clone(frame[1:])}:
+	case d.inbox.messages <- message{frame[0], bytes.Clone(frame[1:]), time.Now()}:
 		d.metrics.received.WithLabelValues(kindLabel(frame[0])).Inc()
 	default:
 		d.metrics.drop(dropInbox)
@@ -64,7 +64,7 @@ func (d *delegate) MergeRemoteState(state []byte, _ bool) {
 		return
 	}
 	select {
-	case d.inbox.states <- bytes.Clone(state):
+	case d.inbox.states <- message{payload: bytes.Clone(state), arrived: time.Now()}:
 	default:
 		d.metrics.drop(dropStates)
 	}
@@ -133,7 +133,7 @@ const (
 // an inbox is what waits for the one goroutine of the callbacks.
 type inbox struct {
 	messages chan message
-	states   chan []byte
+	states   chan message
 	knocks   chan health.NodeID
 	changed  chan struct{} // holds one: members have changed
 }
@@ -141,10 +141,11 @@ type inbox struct {
 type message struct {
 	kind    byte
 	payload []byte
+	arrived time.Time
 }
 
 func newInbox() inbox {
-	return inbox{make(chan message, inboxDepth), make(chan []byte, stateDepth), make(chan health.NodeID, knockDepth), make(chan struct{}, 1)}
+	return inbox{make(chan message, inboxDepth), make(chan message, stateDepth), make(chan health.NodeID, knockDepth), make(chan struct{}, 1)}
 }
 
 func (i *inbox) change() {
@@ -162,11 +163,11 @@ func (m *Mesh) dispatch() {
 		case <-m.ctx.Done():
 		case msg := <-m.inbox.messages:
 			if m.config.OnMessage != nil {
-				m.config.OnMessage(msg.kind, msg.payload)
+				m.config.OnMessage(msg.kind, msg.payload, msg.arrived)
 			}
 		case state := <-m.inbox.states:
 			if m.config.MergeState != nil {
-				m.config.MergeState(state)
+				m.config.MergeState(state.payload, state.arrived)
 			}
 		case name := <-m.inbox.knocks:
 			if m.config.OnKnock != nil {

@@ -59,9 +59,9 @@ type Config struct {
 
 	// These are called one at a time on one goroutine, which waits for them; nil: nobody is told. They own the
 	// slices they get. They must not call Close.
-	OnMessage  func(kind byte, payload []byte)
-	OnMembers  func([]health.Member) // after changes, several at once; sorted by Node, this node included
-	MergeState func([]byte)          // what a peer's LocalState returned
+	OnMessage  func(kind byte, payload []byte, arrived time.Time)
+	OnMembers  func([]health.Member)                 // after changes, several at once; sorted by Node, this node included
+	MergeState func(state []byte, arrived time.Time) // what a peer's LocalState returned
 
 	// OnKnock is told of a lost member that is heard again, and will likely be a member within a second. On the goroutine of the others.
 	OnKnock func(health.NodeID)

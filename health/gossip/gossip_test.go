@@ -47,9 +47,9 @@ func config(name string) (Config, heard) {
 			return health.Member{Node: health.NodeID(name), Region: "eu-west", Address: address}, nil
 		},
 		OnMembers:  func(m []health.Member) { h.members <- m },
-		OnMessage:  func(kind byte, payload []byte) { h.messages <- fmt.Sprintf("%d:%s", kind, payload) },
+		OnMessage:  func(kind byte, payload []byte, _ time.Time) { h.messages <- fmt.Sprintf("%d:%s", kind, payload) },
 		LocalState: func() []byte { return []byte("state of " + name) },
-		MergeState: func(state []byte) { h.states <- string(state) },
+		MergeState: func(state []byte, _ time.Time) { h.states <- string(state) },
 		Local:      true,
 	}, h
 }

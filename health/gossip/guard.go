@@ -19,6 +19,7 @@ const (
 	// memberlist keeps what comes until all of it is there, before it looks at the key.
 	maxStream = MaxState + 1<<20 // bytes of one, which has room for the membership of 1500 nodes
 	maxBytes  = 64 << 20         // of those under way together
+	maxShare  = maxBytes / 4     // and of those of one source
 )
 
 // a guarded transport hands memberlist the streams that there is room for, and closes the others. Close of the mesh
@@ -32,15 +33,17 @@ type guarded struct {
 	once    sync.Once
 	running sync.WaitGroup
 
-	mu   sync.Mutex
-	of   map[netip.Prefix]int // streams under way
-	open int                  // their sum
-	held int                  // bytes that came by them
+	mu  sync.Mutex
+	of  map[netip.Prefix]share // streams under way
+	all share
 }
+
+// a share is what a source has of the streams: how many, and the bytes that came by them.
+type share struct{ streams, bytes int }
 
 // guard watches a transport until it is shut down.
 func guard(ctx context.Context, inner memberlist.Transport, drop func(string)) *guarded {
-	g := &guarded{Transport: inner, ctx: ctx, drop: drop, streams: make(chan net.Conn), done: make(chan struct{}), of: make(map[netip.Prefix]int)}
+	g := &guarded{Transport: inner, ctx: ctx, drop: drop, streams: make(chan net.Conn), done: make(chan struct{}), of: make(map[netip.Prefix]share)}
 	g.running.Go(g.watch)
 	return g
 }
@@ -75,8 +78,8 @@ func (g *guarded) watch() {
 			continue
 		}
 		stop := context.AfterFunc(g.ctx, func() { conn.Close() })
-		came := &guardedStream{Conn: conn, of: g}
-		came.leave = sync.OnceFunc(func() { stop(); g.leave(source, came) })
+		came := &guardedStream{Conn: conn, of: g, source: source}
+		came.leave = sync.OnceFunc(func() { stop(); g.leave(came) })
 		select {
 		case g.streams <- came:
 		case <-g.ctx.Done():
@@ -93,23 +96,28 @@ func (g *guarded) enter(source netip.Prefix) (why string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
-	case g.of[source] >= maxSource:
+	case g.of[source].streams >= maxSource:
 		return dropSource
-	case g.open >= maxStreams:
+	case g.all.streams >= maxStreams:
 		return dropBusy
 	}
-	g.of[source]++
-	g.open++
+	g.count(source, share{streams: 1})
 	return ""
 }
 
-func (g *guarded) leave(source netip.Prefix, s *guardedStream) {
+func (g *guarded) leave(s *guardedStream) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.held -= s.held
+	g.count(s.source, share{-1, -s.held})
 	s.over = true
-	g.open--
-	if g.of[source]--; g.of[source] == 0 {
+}
+
+// count is for holders of the lock.
+func (g *guarded) count(source netip.Prefix, more share) {
+	has := g.of[source]
+	has.streams, has.bytes = has.streams+more.streams, has.bytes+more.bytes
+	g.all.streams, g.all.bytes = g.all.streams+more.streams, g.all.bytes+more.bytes
+	if g.of[source] = has; has.streams == 0 {
 		delete(g.of, source)
 	}
 }
@@ -117,8 +125,9 @@ func (g *guarded) leave(source netip.Prefix, s *guardedStream) {
 // a guardedStream breaks off when more comes by it than any member sends, or by all streams than there is room for.
 type guardedStream struct {
 	net.Conn
-	of    *guarded
-	leave func()
+	of     *guarded
+	source netip.Prefix
+	leave  func()
 
 	held int  // under the lock of the transport
 	over bool // likewise
@@ -151,11 +160,13 @@ func (g *guarded) hold(s *guardedStream, n int) (why string) {
 		return ""
 	}
 	s.held += n
-	g.held += n
+	g.count(s.source, share{bytes: n})
 	switch {
 	case s.held > maxStream:
 		return dropStreamSize
-	case g.held > maxBytes:
+	case g.of[s.source].bytes > maxShare:
+		return dropSource
+	case g.all.bytes > maxBytes:
 		return dropBusy
 	}
 	return ""

@@ -18,7 +18,7 @@ const (
 	knockEvery = time.Second / 2
 	knocksEach = 64 // time; the next time goes on behind the last
 
-	answersAtOnce = 2 // so that one that is not to be had holds up nobody
+	answersAtOnce = 2
 )
 
 // keepKnocking sends a knock, this node's name, to those that are lost.
@@ -49,23 +49,28 @@ func (m *Mesh) keepKnocking() {
 
 // knocked takes a knock. Of somebody that is here, or was never, it is nothing.
 func (m *Mesh) knocked(name string) {
-	r, lost := m.table.answer(name)
-	if !lost {
+	if !m.table.isLost(name) {
 		return
 	}
 	select {
 	case m.inbox.knocks <- health.NodeID(name):
 	default:
 	}
-	if m.config.Name < name {
-		select {
-		case m.knocks <- r:
-			return
-		default:
-		}
+	if name <= m.config.Name {
+		return
 	}
-	m.table.answered(name)
+	r, ok := m.table.answer(name, time.Now())
+	if !ok {
+		return
+	}
+	select {
+	case m.knocks <- r:
+	default:
+		m.answered(name)
+	}
 }
+
+func (m *Mesh) answered(name string) { m.table.answered(name, time.Now(), m.config.Rejoin) }
 
 // exchanges is how many exchanges of states make two one that have taken each other for dead: by the first each learns that it is dead to the other,
 // and says anew that it is alive; by the second the other hears that.
@@ -89,7 +94,7 @@ func (m *Mesh) keepAnswering() {
 					break
 				}
 			}
-			m.table.answered(r.name)
+			m.answered(r.name)
 		}
 	}
 }

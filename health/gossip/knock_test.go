@@ -16,6 +16,7 @@ import (
 func TestKnocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := config("a")
+		c.Rejoin = 15 * time.Second
 		var told []string
 		c.OnKnock = func(name health.NodeID) { told = append(told, string(name)) }
 		m := idle(c)
@@ -47,12 +48,28 @@ func TestKnocks(t *testing.T) {
 		if len(m.knocks) != 0 {
 			t.Error("n1 is to be answered twice at a time")
 		}
-		m.table.answered("n1")
+		for _, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second} {
+			m.answered("n1") // in vain
+			time.Sleep(wait - 1)
+			knock("n1")
+			if len(m.knocks) != 0 {
+				t.Fatalf("n1 is to be answered again before %v are over", wait)
+			}
+			time.Sleep(1)
+			knock("n1")
+			if len(m.knocks) != 1 {
+				t.Fatalf("n1 is not to be answered again after %v", wait)
+			}
+			<-m.knocks
+		}
+		synctest.Wait()
+		told = nil
 		knock("n0")
-		knock("n2") // there is no room, so its next knock counts
+		knock("n2") // there is no room, so a later knock counts
 		if r := <-m.knocks; r.name != "n0" {
 			t.Errorf("%v is to be answered, want n0", r)
 		}
+		time.Sleep(time.Second)
 		knock("n2")
 		if r := <-m.knocks; r.name != "n2" {
 			t.Errorf("%v is to be answered, want n2", r)
@@ -72,7 +89,7 @@ func TestKnocks(t *testing.T) {
 		time.Sleep(time.Second)
 		m.cancel()
 		<-done
-		if got := fmt.Sprint(told); got != "[n1 n0 n2 n2 A]" {
+		if got := fmt.Sprint(told); got != "[n0 n2 n2 A]" {
 			t.Errorf("told of knocks of %s", got)
 		}
 	})

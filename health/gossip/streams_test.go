@@ -127,12 +127,19 @@ func TestBytesOfStreamsAreBounded(t *testing.T) {
 	if got := m.dropped(t, dropBusy); got != 0 {
 		t.Errorf("dropped{busy} = %v, want 0", got)
 	}
-	for i := range 4 {
-		for _, conn := range silence(t, m, net.IPv4(127, 0, 1, byte(i)).String(), 4) {
+	for _, conn := range silence(t, m, "127.0.0.3", 4) {
+		pour(conn, 4)
+	}
+	eventually(t, "one of four of a source that have 16 MiB is cut", func() bool { return m.dropped(t, dropSource) == 1 })
+	for i := range 5 {
+		for _, conn := range silence(t, m, net.IPv4(127, 0, 1, byte(i)).String(), 3) {
 			pour(conn, 4)
 		}
 	}
-	eventually(t, "one of sixteen that have 64 MiB is cut", func() bool { return m.dropped(t, dropBusy) > 0 })
+	eventually(t, "one of those that have 64 MiB is cut", func() bool { return m.dropped(t, dropBusy) > 0 })
+	if got := m.dropped(t, dropSource); got != 1 {
+		t.Errorf("dropped{source} = %v, want 1 as before", got)
+	}
 }
 
 func TestMessagesAreBounded(t *testing.T) {

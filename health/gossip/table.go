@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 
@@ -31,7 +32,9 @@ type entry struct {
 type remembered struct {
 	name      string
 	address   netip.AddrPort
-	answering bool // its knock
+	answering bool      // its knock
+	failed    int       // answers, one after the other, after which it still was lost
+	deaf      time.Time // until then its knocks are not answered
 }
 
 func (t *table) init() { t.present = map[string]entry{} }
@@ -72,24 +75,26 @@ func (t *table) isLost(name string) bool {
 	return t.find(name) != nil
 }
 
-// answer returns a lost member whose knock is to be answered. It is not lost, or is answered already, if it is not ok.
-func (t *table) answer(name string) (r remembered, ok bool) {
+// answer returns a lost member whose knock is to be answered. It is not ok if that is done already, or was lately in vain.
+func (t *table) answer(name string, now time.Time) (r remembered, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lost := t.find(name)
-	if lost == nil || lost.answering {
+	if lost == nil || lost.answering || now.Before(lost.deaf) {
 		return remembered{}, false
 	}
 	lost.answering = true
 	return *lost, true
 }
 
-// answered says that the next knock is to be answered anew.
-func (t *table) answered(name string) {
+// answered says that an answer is over. If it was in vain, the next waits: a second, and each time twice as long, at most some time.
+func (t *table) answered(name string, now time.Time, atMost time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if lost := t.find(name); lost != nil {
 		lost.answering = false
+		lost.deaf = now.Add(min(time.Second<<min(lost.failed, 10), atMost))
+		lost.failed++
 	}
 }
 

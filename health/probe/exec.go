@@ -14,6 +14,7 @@ const (
 	programsAtOnce = 32                     // that a vantage runs: they cost more than any other probe
 	programWait    = time.Second            // for one of them to end, before a probe gives up
 	deathLimit     = time.Second            // for a program to end that was killed
+	undeadEach     = 3                      // programs of a target that can't be killed, and then no more are started
 	outputLag      = 100 * time.Millisecond // for output, should a process that left the group hold it open
 	outputLimit    = 512                    // bytes of output that are kept; what follows is read and dropped
 )
@@ -53,17 +54,21 @@ func probeExec(ctx context.Context, t *health.Target, w wire) (r health.Result) 
 		r.Detail = why
 		return r
 	}
+	_, _, total := health.Timeouts(t)
+	if w.undead != nil && w.undead.Load() >= undeadEach {
+		r.Reason, r.Detail = health.ReasonTimeout, fmt.Sprintf("exec: %d programs that can't be killed are there since earlier probes", undeadEach)
+		return r
+	}
 	waited, ok := w.config.takeProgram(ctx)
 	if !ok {
 		r.Detail = "too many programs run at once"
 		return r
 	}
-	ended := w.config.run(ctx, t)
+	ended := w.run(ctx, t)
 	output := ""
 	if line, _, _ := strings.Cut(strings.TrimSpace(string(ended.output)), "\n"); line != "" {
 		output = ": " + line
 	}
-	_, _, total := health.Timeouts(t)
 	switch {
 	case ended.failed != nil:
 		r.Detail = "this vantage can't run the program: " + ended.failed.Error()
@@ -102,10 +107,10 @@ func (c *Config) takeProgram(ctx context.Context) (waited, ok bool) {
 // run runs the program of a target, which has its place, and when it has ended or its time is up kills what is left of its group. A program that
 // the kernel does not let die, as in the wait for a disk that is gone, is left to itself: it keeps its place until it ends, so that
 // there can't be many, but no probe waits for it.
-func (c *Config) run(ctx context.Context, t *health.Target) outcome {
-	p, err := c.launch(t)
+func (w wire) run(ctx context.Context, t *health.Target) outcome {
+	p, err := w.config.launch(t)
 	if err != nil {
-		<-c.programs
+		<-w.config.programs
 		return outcome{failed: err}
 	}
 	killed := false
@@ -120,16 +125,22 @@ func (c *Config) run(ctx context.Context, t *health.Target) outcome {
 	select {
 	case <-p.ended:
 	case <-late.C:
+		if w.undead != nil {
+			w.undead.Add(1)
+		}
 		go func() {
 			<-p.ended
 			p.reap()
-			<-c.programs
+			if w.undead != nil {
+				w.undead.Add(-1)
+			}
+			<-w.config.programs
 		}()
 		return outcome{killed: true, immortal: true}
 	}
 	o := p.reap()
 	o.killed = killed
-	<-c.programs
+	<-w.config.programs
 	return o
 }
 

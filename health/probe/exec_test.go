@@ -227,6 +227,17 @@ func TestExecThatCantBeKilled(t *testing.T) {
 			t.Errorf("%d programs are counted and %d reaped after its end, want 0 and 1", len(w.config.programs), f.reaped)
 		}
 	})
+	synctest.Test(t, func(t *testing.T) { // nor do those of one target take the places of others
+		f := &fake{takes: 1000 * time.Hour, immortal: true, end: make(chan struct{})}
+		r := Start(Config{Observe: func(health.Result) {}, Exec: []string{"/check"}, launch: f.launch})
+		r.Assign(assignment(program("/check")))
+		pass(time.Hour)
+		if most := undeadEach + program("/check").Fall; f.started < undeadEach || f.started > most {
+			t.Errorf("%d programs that can't be killed in an hour, want %d to %d", f.started, undeadEach, most)
+		}
+		r.Close()
+		close(f.end)
+	})
 	synctest.Test(t, func(t *testing.T) {
 		f := &fake{takes: 1000 * time.Hour, immortal: true, end: make(chan struct{})}
 		r := Start(Config{Observe: func(health.Result) {}, Exec: []string{"/check"}, launch: f.launch})

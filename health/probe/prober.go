@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unicode"
@@ -37,8 +38,9 @@ var probers = map[string]prober{
 
 // A wire is how a prober reaches its target.
 type wire struct {
-	config *Config // with its defaults
-	keeper *keeper // of the target; nil: none
+	config *Config       // with its defaults
+	keeper *keeper       // of the target; nil: none
+	undead *atomic.Int32 // programs of the target that can't be killed; nil: not counted
 }
 
 // attempt makes one probe of a target and returns its result, whatever the target or its network do.

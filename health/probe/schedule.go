@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"context"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-gslb/meridian/health"
@@ -30,6 +31,7 @@ type entry struct {
 	pace       *health.Pace
 	barred     string // why this vantage can't or may not probe it; empty: it does
 	keeper     keeper
+	undead     atomic.Int32
 	ctx        context.Context // ends when the target is taken away
 	cancel     context.CancelFunc
 	at         time.Time // the next start
@@ -226,7 +228,7 @@ func (s *schedule) end(end ended, now time.Time) {
 // probe runs one probe of an entry; target is the entry's when the probe was started.
 func (r *Runner) probe(e *entry, target *health.Target) {
 	defer r.probes.Done()
-	result := attempt(e.ctx, target, e.definition, wire{&r.config, &e.keeper})
+	result := attempt(e.ctx, target, e.definition, wire{&r.config, &e.keeper, &e.undead})
 	if e.ctx.Err() == nil {
 		r.metrics.observe(target.Kind, &result)
 		if result.Reason != health.ReasonNone { // without evidence for long the verdict is withdrawn

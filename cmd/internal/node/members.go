@@ -23,9 +23,11 @@ type member struct {
 	heartbeat    *health.Heartbeat
 	heard        time.Time
 	serving      *health.Serving
-	servingHeard time.Time                   // when that came
-	ahead        time.Duration               // its clock, of this one's
-	pulled       time.Time                   // when its verdicts were last asked for
+	servingHeard time.Time     // when that came
+	ahead        time.Duration // its clock, of this one's
+	pulled       time.Time     // when its verdicts were last asked for
+	pulledIn     uint64        // for which of its numbers that was
+	pulledFor    uint64
 	reminded     time.Time                   // when it was last shown its own past
 	knocked      time.Time                   // when it last knocked
 	pulls        int                         // since they last agreed
@@ -51,7 +53,7 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 		if !n.alive[m.Node] {
 			n.event(health.EventMember, string(m.Node), fmt.Sprintf("joined from %v, region %s", m.Address, m.Region))
 			n.digest.Retell()
-			n.nextHeartbeat = n.now // who is new, or back, counts on this vantage the sooner
+			n.beatSoon()
 		}
 		n.remember(m)
 	}
@@ -62,6 +64,15 @@ func (n *Node) Members(list []health.Member, now time.Time) {
 	}
 	n.alive = alive
 	n.recount()
+}
+
+// beatSoon brings the next heartbeat forward, for who is new, or back, but not so far that a crowd of them makes many.
+func (n *Node) beatSoon() {
+	if soon := n.nextHeartbeat.Add(hastyBeat - heartbeatEvery); soon.After(n.now) {
+		n.nextHeartbeat = soon
+	} else {
+		n.nextHeartbeat = n.now
+	}
 }
 
 // Knocked tells the node that a lost member was heard, before it is a member again.

@@ -24,7 +24,9 @@ import (
 // Periods of what a node does unasked.
 const (
 	heartbeatEvery   = time.Second
-	fullEvery        = 30 * time.Second // all verdicts, changed or not
+	hastyBeat        = heartbeatEvery / 4 // after the last, at least, where somebody waits for it
+	fullEvery        = 30 * time.Second   // all verdicts, changed or not
+	repeatAfter      = heartbeatEvery / 4 // changes are sent twice: to miss one costs a second or two
 	publishEvery     = 100 * time.Millisecond
 	pullEvery        = time.Second // per vantage, and from the third that did not help on twice as long each time
 	pullAtLeast      = 5 * time.Second
@@ -226,7 +228,7 @@ func (n *Node) Ready() Ready {
 // wake returns the next time at which time alone makes the node act.
 func (n *Node) wake() time.Time {
 	at := n.nextHeartbeat
-	for _, t := range []time.Time{n.nextFull, n.nextReport, n.nextServing, n.nextSave, n.statusWake} {
+	for _, t := range []time.Time{n.voice.repeat, n.nextFull, n.nextReport, n.nextServing, n.nextSave, n.statusWake} {
 		if !t.IsZero() && t.Before(at) {
 			at = t
 		}

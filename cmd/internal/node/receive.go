@@ -113,8 +113,11 @@ func (n *Node) hear(origin health.NodeID, body, message []byte, arrived time.Tim
 		m.pulls = 0
 		return nil
 	}
+	if m.pulledIn != h.Incarnation || m.pulledFor < h.Verdicts { // this is not what the last pull did not help with
+		m.pulls = 0
+	}
 	if wait := min(pullEvery<<max(0, min(m.pulls, 7)-2), pullAtLeast); n.now.Sub(m.pulled) >= wait {
-		m.pulled = n.now
+		m.pulled, m.pulledIn, m.pulledFor = n.now, h.Incarnation, h.Verdicts
 		pull := health.Pull{Of: origin}
 		n.send(n.helper(origin, m.pulls), health.KindPull, pull.Append(nil))
 		m.pulls++

@@ -24,8 +24,10 @@ const recordsPerMessage = 55
 type voice struct {
 	assigned map[health.CheckID]*assigned
 	probes   *health.Assignment
-	sequence uint64 // of the newest change
-	told     uint64 // up to which changes were sent
+	sequence uint64    // of the newest change
+	told     uint64    // up to which changes were sent
+	twice    uint64    // up to which they were sent again
+	repeat   time.Time // when the others are; zero: there are none
 }
 
 // assigned is a target that this node probes.
@@ -134,15 +136,19 @@ func (n *Node) say(a *assigned, state health.State, reason health.Reason) {
 	n.table.Merge(&health.Batch{Origin: n.cfg.Name, Incarnation: n.incarnation, Sequence: record.Sequence, Records: []health.Record{record}})
 }
 
-// speak sends what changed since the last time to every node, and everything now and then.
+// speak sends what changed since the last time to every node, and soon after once more, and everything now and then.
 func (n *Node) speak() {
-	if n.voice.told < n.voice.sequence {
-		records := n.table.Since(n.cfg.Name, n.voice.told)
-		for chunk := range slices.Chunk(records, recordsPerMessage) {
-			batch := health.Batch{Incarnation: n.incarnation, Sequence: chunk[len(chunk)-1].Sequence, Records: chunk}
-			n.broadcast(health.KindVerdicts, batch.Append(nil))
+	v := &n.voice
+	if !v.repeat.IsZero() && !n.now.Before(v.repeat) {
+		n.tellSince(v.twice)
+		v.twice, v.told, v.repeat = v.sequence, v.sequence, time.Time{}
+	}
+	if v.told < v.sequence {
+		n.tellSince(v.told)
+		v.told = v.sequence
+		if v.repeat.IsZero() {
+			v.repeat = n.now.Add(repeatAfter)
 		}
-		n.voice.told = n.voice.sequence
 	}
 	if n.now.Before(n.nextFull) {
 		return
@@ -153,6 +159,14 @@ func (n *Node) speak() {
 	}
 	n.out.PushPull = n.pushPull()
 	n.forget()
+}
+
+// tellSince sends every node what changed since a change.
+func (n *Node) tellSince(sequence uint64) {
+	for chunk := range slices.Chunk(n.table.Since(n.cfg.Name, sequence), recordsPerMessage) {
+		batch := health.Batch{Incarnation: n.incarnation, Sequence: chunk[len(chunk)-1].Sequence, Records: chunk}
+		n.broadcast(health.KindVerdicts, batch.Append(nil))
+	}
 }
 
 // everything is a batch of all verdicts of this node.

@@ -96,7 +96,7 @@ func (w *world) start(host *wan.Host, name health.NodeID, change func(*gossip.Co
 		Identify: func(name string, address netip.Addr, meta []byte) (health.Member, error) {
 			return identity.Identify(name, address, meta, time.Now())
 		},
-		OnMessage: func(kind byte, payload []byte) {
+		OnMessage: func(kind byte, payload []byte, _ time.Time) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.messages = append(n.messages, append([]byte{kind}, payload...))
@@ -108,7 +108,7 @@ func (w *world) start(host *wan.Host, name health.NodeID, change func(*gossip.Co
 			n.changes++
 		},
 		LocalState: func() []byte { return []byte("state of " + name) },
-		MergeState: func(state []byte) {
+		MergeState: func(state []byte, _ time.Time) {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.states = append(n.states, string(state))

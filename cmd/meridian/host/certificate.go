@@ -65,6 +65,7 @@ func (c *certificate) run(ctx context.Context) {
 				c.again(now)
 			}
 		case <-c.reload:
+			c.refused = "" // who asks is to hear
 			c.again(stat(c.files))
 		}
 		c.tellExpiry(time.Now())

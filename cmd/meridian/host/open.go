@@ -163,7 +163,7 @@ func (h *Host) openMesh() error {
 		Identify: func(name string, address netip.Addr, meta []byte) (health.Member, error) {
 			return h.identity.Identify(name, address, meta, time.Now())
 		},
-		OnMessage: func(_ byte, payload []byte) { h.receive(payload) },
+		OnMessage: func(_ byte, payload []byte, arrived time.Time) { h.receive(payload, arrived) },
 		OnMembers: func(members []health.Member) { h.post(func(now time.Time) { h.node.Members(members, now) }) },
 		OnKnock:   func(name health.NodeID) { h.post(func(now time.Time) { h.node.Knocked(name, now) }) },
 		OnReach:   h.reached,
@@ -173,9 +173,9 @@ func (h *Host) openMesh() error {
 			}
 			return nil
 		},
-		MergeState: func(state []byte) {
+		MergeState: func(state []byte, arrived time.Time) {
 			for _, m := range health.SplitMessages(state) {
-				h.receive(m)
+				h.receive(m, arrived)
 			}
 		},
 		Logger: h.log, Registerer: h.registry,
@@ -183,8 +183,7 @@ func (h *Host) openMesh() error {
 	return err
 }
 
-func (h *Host) receive(message []byte) {
-	arrived := time.Now()
+func (h *Host) receive(message []byte, arrived time.Time) {
 	h.offer(func(now time.Time) { h.node.Receive(message, arrived, now) })
 }
 

@@ -66,30 +66,55 @@ func TestRingKeepsItsOwner(t *testing.T) {
 	}
 }
 
-// Who can't keep the owner changes nothing.
+// The node itself may change its file though it is not in its group, which has no say with such a mode.
 func TestRingOfAnotherGroup(t *testing.T) {
+	file, link := ownedRing(t)
+	if err := as(owner, func() error {
+		_, err := AddToRing(link)
+		return err
+	}); err != nil {
+		t.Errorf("AddToRing = %v", err)
+	}
+	if got := ownerOf(t, file); !strings.HasPrefix(got, "-rw------- 12345:") {
+		t.Errorf("the file is %s, want its owner's, and nobody else's", got)
+	}
+	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
+		t.Errorf("%v is left, %v, want the file alone", left, err)
+	}
+}
+
+// Who can't keep the owner changes nothing.
+func TestRingOfAnotherOwner(t *testing.T) {
 	file, link := ownedRing(t)
 	before, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	errs := make(chan error)
-	go func() { // as the node, which is not in the group of its file
-		runtime.LockOSThread() // until the thread ends with this goroutine
-		err := syscall.Setfsuid(owner)
-		if err == nil {
-			_, err = AddToRing(link)
-		}
-		errs <- err
-	}()
-	if err := <-errs; err == nil || !strings.Contains(err.Error(), file+" is not changed: chown ") || !strings.Contains(err.Error(), "operation not permitted") {
-		t.Errorf("AddToRing = %v, want that the file is not changed, and why", err)
+	if err := os.Chmod(filepath.Dir(file), 0o777); err != nil {
+		t.Fatal(err)
 	}
-	after, err := os.ReadFile(file)
-	if err != nil || string(after) != string(before) || ownerOf(t, file) != "-rw------- 12345:12346" {
-		t.Errorf("the file is %s with %q, %v, want it as it was", ownerOf(t, file), after, err)
+	if err := as(owner+1, func() error { return writeRing(link, [][]byte{make([]byte, 32)}) }); err == nil ||
+		!strings.Contains(err.Error(), file+" is not changed: chown ") || !strings.Contains(err.Error(), "operation not permitted") {
+		t.Errorf("writeRing = %v, want that the file is not changed, and why", err)
+	}
+	if after, err := os.ReadFile(file); err != nil || string(after) != string(before) {
+		t.Errorf("the file has %q, %v, want it as it was", after, err)
 	}
 	if left, err := os.ReadDir(filepath.Dir(file)); err != nil || len(left) != 1 {
 		t.Errorf("%v is left, %v, want the file alone", left, err)
 	}
+}
+
+// as does something as the kernel lets another user do it with files.
+func as(user int, do func() error) error {
+	errs := make(chan error)
+	go func() {
+		runtime.LockOSThread() // until the thread ends with this goroutine
+		err := syscall.Setfsuid(user)
+		if err == nil {
+			err = do()
+		}
+		errs <- err
+	}()
+	return <-errs
 }

@@ -96,7 +96,9 @@ func replace(file string, text []byte) error {
 		return err
 	}
 	owner := info.Sys().(*syscall.Stat_t)
-	err = f.Chown(int(owner.Uid), int(owner.Gid))
+	if err = f.Chown(int(owner.Uid), -1); err == nil {
+		_ = f.Chown(-1, int(owner.Gid)) // not everybody may, and nothing is the group's with this mode
+	}
 	if err == nil {
 		_, err = f.Write(text)
 	}
