@@ -8,7 +8,8 @@
 // goes straight to the peers that need it. It never waits for a peer on the caller's time.
 //
 // Always: every queue has a limit, and what doesn't fit is dropped and counted; callbacks run on one
-// goroutine; absent seeds and members are joined again on a timer, for ever. DESIGN.md has the protocol.
+// goroutine; absent seeds and members are joined again on a timer, for ever, and a lost member as soon as it is
+// heard. DESIGN.md has the protocol.
 package gossip
 
 import (

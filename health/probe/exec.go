@@ -47,6 +47,8 @@ func environment(t *health.Target) []string {
 //	does not end in time, for it had to   none
 //	wait for others
 //	does not end in time                  timeout, and all its processes are killed
+//	is not started, for three of earlier  timeout
+//	probes can't be killed
 //	exits with 0                          ok
 //	ends otherwise                        status
 func probeExec(ctx context.Context, t *health.Target, w wire) (r health.Result) {
