@@ -46,8 +46,10 @@ func (d *delegate) NotifyMsg(frame []byte) {
 	}
 }
 
-func (d *delegate) LocalState(bool) []byte {
-	if d.config.LocalState == nil {
+// LocalState is for joins, and for Exchange, which is one. In the exchanges that memberlist makes by itself it would be most of all that nodes
+// hear, and nearly always what they know.
+func (d *delegate) LocalState(join bool) []byte {
+	if d.config.LocalState == nil || !join {
 		return nil
 	}
 	state := d.config.LocalState()

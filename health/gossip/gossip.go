@@ -71,7 +71,7 @@ type Config struct {
 	// twice at a time; it must be quick.
 	OnReach func(Reach)
 
-	// LocalState is what to give a peer when states are exchanged. It must be quick and may be called from any goroutine.
+	// LocalState is what to give a peer when states are exchanged, which joins do, and Exchange. It must be quick and may be called from any goroutine.
 	LocalState func() []byte
 
 	Rejoin    time.Duration        // how often absent seeds and members are joined again; 0: 15 s, or 2 s if Local
@@ -118,8 +118,9 @@ type Mesh struct {
 	inbox   inbox
 	packets *lane
 	streams *lane
-	words   *lane           // by stream
-	knocks  chan remembered // to be answered
+	words   *lane              // by stream
+	knocks  chan remembered    // to be answered
+	asked   chan health.NodeID // by Exchange
 	metrics *metrics
 	log     *slog.Logger
 	reach   *reach
@@ -156,7 +157,7 @@ func start(config Config) (*Mesh, error) {
 	if config.Rejoin == 0 {
 		config.Rejoin = rejoin(config.Local)
 	}
-	m := &Mesh{config: config, log: config.Logger, inbox: newInbox(), knocks: make(chan remembered, knocksEach)}
+	m := &Mesh{config: config, log: config.Logger, inbox: newInbox(), knocks: make(chan remembered, knocksEach), asked: make(chan health.NodeID, 1)}
 	m.table.init()
 	m.reach = newReach(config.Name, config.Local)
 	m.reach.setKeys(config.keys())
@@ -210,6 +211,7 @@ func start(config Config) (*Mesh, error) {
 	m.running.Go(m.dispatch)
 	m.running.Go(m.keepJoined)
 	m.running.Go(m.keepKnocking)
+	m.running.Go(m.keepExchanging)
 	for range answersAtOnce {
 		m.running.Go(m.keepAnswering)
 	}

@@ -36,15 +36,16 @@ const (
 )
 
 type metrics struct {
-	members  func() []health.Member
-	partly   func(now time.Time) map[string]int
-	count    *prometheus.Desc
-	failing  *prometheus.Desc
-	sent     *prometheus.CounterVec
-	received *prometheus.CounterVec
-	dropped  *prometheus.CounterVec
-	refused  *prometheus.CounterVec
-	joins    *prometheus.CounterVec
+	members   func() []health.Member
+	partly    func(now time.Time) map[string]int
+	count     *prometheus.Desc
+	failing   *prometheus.Desc
+	sent      *prometheus.CounterVec
+	received  *prometheus.CounterVec
+	dropped   *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+	joins     *prometheus.CounterVec
+	exchanges *prometheus.CounterVec
 }
 
 func newMetrics(members func() []health.Member, partly func(time.Time) map[string]int) *metrics {
@@ -52,33 +53,37 @@ func newMetrics(members func() []health.Member, partly func(time.Time) map[strin
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "meridian_gossip_" + name, Help: help}, []string{label})
 	}
 	return &metrics{
-		members:  members,
-		partly:   partly,
-		failing:  prometheus.NewDesc("meridian_gossip_failing_peers", "Members with whom words fail one way, by the way that fails: udp_from them to here, udp_to them, tcp_from, tcp_to.", []string{"way"}, nil),
-		count:    prometheus.NewDesc("meridian_gossip_members", "Nodes of the mesh, this one included.", []string{"region"}, nil),
-		sent:     counter("messages_sent_total", "Messages handed to the network.", "kind"),
-		received: counter("messages_received_total", "Messages taken from the network.", "kind"),
-		dropped:  counter("dropped_total", "Messages, states, packets and streams dropped.", "reason"),
-		refused:  counter("refused_total", "Times that a node was kept out.", "reason"),
-		joins:    counter("joins_total", "Attempts to join an absent seed or member.", "result"),
+		members:   members,
+		partly:    partly,
+		failing:   prometheus.NewDesc("meridian_gossip_failing_peers", "Members with whom words fail one way, by the way that fails: udp_from them to here, udp_to them, tcp_from, tcp_to.", []string{"way"}, nil),
+		count:     prometheus.NewDesc("meridian_gossip_members", "Nodes of the mesh, this one included.", []string{"region"}, nil),
+		sent:      counter("messages_sent_total", "Messages handed to the network.", "kind"),
+		received:  counter("messages_received_total", "Messages taken from the network.", "kind"),
+		dropped:   counter("dropped_total", "Messages, states, packets and streams dropped.", "reason"),
+		refused:   counter("refused_total", "Times that a node was kept out.", "reason"),
+		joins:     counter("joins_total", "Attempts to join an absent seed or member.", "result"),
+		exchanges: counter("exchanges_total", "Exchanges of states with a member, asked for because messages did not bring what is missing.", "result"),
 	}
 }
 
 func (m *metrics) drop(reason string) { m.dropped.WithLabelValues(reason).Inc() }
 
-func (m *metrics) join(err error) {
-	result := "ok"
+func (m *metrics) join(err error) { m.joins.WithLabelValues(result(err)).Inc() }
+
+func (m *metrics) exchange(err error) { m.exchanges.WithLabelValues(result(err)).Inc() }
+
+func result(err error) string {
 	if err != nil {
-		result = "failed"
+		return "failed"
 	}
-	m.joins.WithLabelValues(result).Inc()
+	return "ok"
 }
 
 // kindLabel is one of 256.
 func kindLabel(kind byte) string { return health.MessageKind(kind).String() }
 
 func (m *metrics) counters() []*prometheus.CounterVec {
-	return []*prometheus.CounterVec{m.sent, m.received, m.dropped, m.refused, m.joins}
+	return []*prometheus.CounterVec{m.sent, m.received, m.dropped, m.refused, m.joins, m.exchanges}
 }
 
 // Describe and Collect make m a prometheus.Collector. Regions come from certificates, so they are few.

@@ -57,8 +57,12 @@ func TestStateIsBounded(t *testing.T) {
 	c, _ := config("a")
 	c.LocalState = func() []byte { return make([]byte, MaxState+1) }
 	d := &delegate{idle(c)}
-	if got := d.LocalState(false); got != nil {
+	if got := d.LocalState(true); got != nil {
 		t.Errorf("LocalState = %d bytes, want none", len(got))
+	}
+	d.config.LocalState = func() []byte { return []byte("state") }
+	if join, periodic := string(d.LocalState(true)), string(d.LocalState(false)); join != "state" || periodic != "" {
+		t.Errorf("LocalState = %q at a join and %q between, want the state at a join alone", join, periodic)
 	}
 }
 

@@ -31,6 +31,7 @@ type member struct {
 	reminded     time.Time                   // when it was last shown its own past
 	knocked      time.Time                   // when it last knocked
 	pulls        int                         // since they last agreed
+	missing      time.Time                   // since when it has been known that some of its verdicts are not here; zero: none
 	served       map[health.NodeID]time.Time // when it was last sent the verdicts of each node that it asked for
 	reportedIn   uint64                      // incarnation and time of its last report of round-trip times
 	reported     uint64

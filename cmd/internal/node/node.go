@@ -30,7 +30,9 @@ const (
 	publishEvery     = 100 * time.Millisecond
 	pullEvery        = time.Second // per vantage, and from the third that did not help on twice as long each time
 	pullAtLeast      = 5 * time.Second
-	reportEvery      = time.Minute // round-trip times
+	exchangeAfter    = 10 * time.Second // of pulls that did not help
+	exchangeEvery    = 30 * time.Second // whatever is missing
+	reportEvery      = time.Minute      // round-trip times
 	saveEvery        = 5 * time.Second
 	saveSamplesEvery = 10 * time.Minute
 	forgetAfter      = 24 * time.Hour // a member that is gone no longer counts as a vantage
@@ -70,9 +72,10 @@ type Ready struct {
 	Retry    []health.CheckID // what of these failed is to be probed again at once
 	Snapshot *zones.Snapshot
 	View     *View
-	PushPull [][]byte    // what to hand to peers that ask for everything
-	Orders   *rtt.Orders // the world is to be compiled again by these
-	Count    bool        // an epoch of the demand has ended: what came in it is to be handed to Counted
+	PushPull [][]byte      // what to hand to peers that ask for everything
+	Exchange health.NodeID // whom to ask for everything, and hand it everything
+	Orders   *rtt.Orders   // the world is to be compiled again by these
+	Count    bool          // an epoch of the demand has ended: what came in it is to be handed to Counted
 	Events   []health.Event
 	Wake     time.Time // when to tick at the latest
 }
@@ -121,6 +124,8 @@ type Node struct {
 	alive       map[health.NodeID]bool
 	back        map[geo.RegionID]bool // regions of which a node was heard again, since the last Ready
 	relay       map[health.NodeID]*relay
+	exchanged   time.Time // when Ready last had an Exchange
+	exchanges   int
 
 	plan     *zones.Plan
 	control  *control.State

@@ -110,6 +110,42 @@ func TestPull(t *testing.T) {
 	}
 }
 
+// Who still misses verdicts after pulls for ten seconds exchanges everything with the others in turn, each half minute, until it has them.
+func TestExchangeIsTheLastResort(t *testing.T) {
+	eu, in, us := mesh(t)
+	lost := eu.observe(health.ReasonOK).Messages
+	us.get(lost...)
+	began := eu.now
+	type ask struct {
+		after time.Duration
+		with  health.NodeID
+	}
+	var asks []ask
+	beat := func(seconds int) {
+		for range seconds {
+			heartbeats := kinds(eu.pass(time.Second), health.KindHeartbeat)
+			eu.observe(health.ReasonOK) // or it would withdraw what it said
+			in.now = eu.now
+			if with := in.get(heartbeats...).Exchange; with != "" {
+				asks = append(asks, ask{eu.now.Sub(began), with})
+			}
+		}
+	}
+	beat(80)
+	want := []ask{{11 * time.Second, "us1"}, {41 * time.Second, "eu1"}, {71 * time.Second, "us1"}}
+	if !slices.Equal(asks, want) {
+		t.Errorf("asked for exchanges %v, want %v", asks, want)
+	}
+	for _, m := range us.pushPull() {
+		in.Receive(m, in.now, in.now)
+	}
+	asks = nil
+	beat(80)
+	if len(asks) > 0 {
+		t.Errorf("asked for exchanges %v once it had them, want none", asks)
+	}
+}
+
 // What comes twice must not push later changes out of what is kept for others.
 func TestRelayKeepsEachChangeOnce(t *testing.T) {
 	eu, in, us := mesh(t)

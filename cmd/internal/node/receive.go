@@ -110,9 +110,13 @@ func (n *Node) hear(origin health.NodeID, body, message []byte, arrived time.Tim
 	r.latest = r.heartbeat
 	n.viewChanged = true
 	if !n.table.Hear(h, arrived) {
-		m.pulls = 0
+		m.pulls, m.missing = 0, time.Time{}
 		return nil
 	}
+	if m.missing.IsZero() {
+		m.missing = n.now
+	}
+	n.exchange(m)
 	if m.pulledIn != h.Incarnation || m.pulledFor < h.Verdicts { // this is not what the last pull did not help with
 		m.pulls = 0
 	}
@@ -123,6 +127,16 @@ func (n *Node) hear(origin health.NodeID, body, message []byte, arrived time.Tim
 		m.pulls++
 	}
 	return nil
+}
+
+// exchange is the last resort, for verdicts that neither messages nor pulls have brought: with each of the others in turn, over a stream.
+func (n *Node) exchange(m *member) {
+	if n.now.Sub(m.missing) < exchangeAfter || n.now.Sub(n.exchanged) < exchangeEvery {
+		return
+	}
+	n.exchanged = n.now
+	n.out.Exchange = n.helper(m.Node, pullsOfOrigin+n.exchanges)
+	n.exchanges++
 }
 
 // remind shows a node that lost its state how far it had come. A heartbeat that is only a little late, or twice, is the
@@ -142,9 +156,12 @@ func (n *Node) remind(m *member, r *relay, h *health.Heartbeat) {
 	n.pass(m.Node, health.KindHeartbeat, proof)
 }
 
+// pullsOfOrigin is how often a node is asked for its own verdicts before others are.
+const pullsOfOrigin = 2
+
 // helper returns whom to ask for a node's verdicts: that node twice, and then every node in turn, itself included.
 func (n *Node) helper(origin health.NodeID, pulls int) health.NodeID {
-	if pulls < 2 {
+	if pulls < pullsOfOrigin {
 		return origin
 	}
 	var helpers []health.NodeID
@@ -154,7 +171,7 @@ func (n *Node) helper(origin health.NodeID, pulls int) health.NodeID {
 		}
 	}
 	helpers = append(helpers, origin)
-	return helpers[(pulls-2)%len(helpers)]
+	return helpers[(pulls-pullsOfOrigin)%len(helpers)]
 }
 
 func (n *Node) relayOf(origin health.NodeID, incarnation uint64) *relay {

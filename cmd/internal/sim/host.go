@@ -38,10 +38,9 @@ type host struct {
 	waiting []func() // events that came meanwhile
 	wake    time.Duration
 
-	joined       bool
-	members      map[*host]bool
-	reached      []time.Duration // by index
-	nextExchange time.Duration
+	joined  bool
+	members map[*host]bool
+	reached []time.Duration // by index
 
 	vantage   vantage
 	snapshot  *zones.Snapshot
@@ -111,7 +110,6 @@ func (h *host) start() {
 		Sign: func(message []byte) []byte { return sign(h.key, message) },
 	}
 	h.node = node.New(config, saved, h.now())
-	h.nextExchange = h.sim.now + h.sim.upTo(pushPullEvery)
 	h.drive(func() {})
 	h.sim.after(compileTakes, h, func() { h.compiled(h.plan) })
 }
@@ -205,6 +203,9 @@ func (h *host) drive(event func()) {
 	}
 	if ready.PushPull != nil {
 		h.pushPull = ready.PushPull
+	}
+	if ready.Exchange != "" {
+		h.sim.exchange(h, h.sim.host(ready.Exchange))
 	}
 	for _, e := range ready.Events {
 		text := fmt.Sprintf("%-9s %s: %s", e.Kind, e.Subject, e.Text)

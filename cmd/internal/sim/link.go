@@ -111,9 +111,6 @@ func (s *Sim) talks(a, b *host) bool {
 // lostAfter is how long a node that does not answer stays a member.
 const lostAfter = 8 * time.Second
 
-// pushPullEvery is how often a node exchanges everything with another.
-const pushPullEvery = 30 * time.Second
-
 // mingle is a round of membership: who is reached, directly or by way of one other, is a member.
 func (s *Sim) mingle() {
 	for _, a := range s.hosts {
@@ -136,12 +133,6 @@ func (s *Sim) mingle() {
 		}
 		if changed {
 			a.drive(func() { a.node.Members(a.list(), a.now()) })
-		}
-		if a.up() && s.now >= a.nextExchange {
-			a.nextExchange = s.now + pushPullEvery
-			if b := s.hosts[s.rnd.IntN(len(s.hosts))]; b != a {
-				s.exchange(a, b)
-			}
 		}
 	}
 }

@@ -267,13 +267,31 @@ func TestRestartInPlace(t *testing.T) {
 	})
 }
 
-// With whom a node exchanges states is chance: each 30 s one of the others, drawn by memberlist from a source that has no seed. Of those
-// that have joined nobody but n1 and n2, two may miss one another for long: after five minutes so do some in one run of sixty.
+// Joins hand over states, and so does an exchange that is asked for; those that memberlist makes by itself, each 30 s, do not.
 func TestStates(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
 		w.five(nil)
-		for begin := time.Now(); !w.merged() && time.Since(begin) < time.Hour; {
-			time.Sleep(time.Minute)
+		time.Sleep(joinedBy)
+		after := w.states()
+		if after == 0 {
+			t.Error("no states have been merged after joins")
+		}
+		time.Sleep(10 * time.Minute)
+		if now := w.states(); now != after {
+			t.Errorf("%d states merged in ten minutes of peace, want none", now-after)
+		}
+
+		for i, n := range w.nodes {
+			for _, none := range []health.NodeID{"nobody", health.NodeID(fmt.Sprint("n", i+1))} {
+				n.Exchange(none)
+				time.Sleep(time.Second)
+			}
+			for j := range w.nodes {
+				if i != j {
+					n.Exchange(health.NodeID(fmt.Sprint("n", j+1)))
+					time.Sleep(5 * time.Second)
+				}
+			}
 		}
 		for i, n := range w.nodes {
 			n.mu.Lock()
@@ -284,6 +302,9 @@ func TestStates(t *testing.T) {
 				}
 			}
 			n.mu.Unlock()
+		}
+		if now := w.states(); now-after != 2*5*4 {
+			t.Errorf("%d states merged, want two by each of 20 exchanges", now-after)
 		}
 	})
 }

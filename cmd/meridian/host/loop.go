@@ -73,6 +73,9 @@ func (h *Host) step(event func(now time.Time)) time.Duration {
 	if r.PushPull != nil {
 		h.pushPull.Store(&r.PushPull)
 	}
+	if r.Exchange != "" {
+		h.mesh.Exchange(r.Exchange)
+	}
 	h.recent.add(r.Events)
 	h.journal.Add(r.Events)
 	if h.onEvents != nil && len(r.Events) > 0 {
