@@ -176,6 +176,18 @@ func ParseBatch(origin NodeID, body []byte) (*Batch, error) {
 	return v, r.end(KindVerdicts)
 }
 
+// BatchNumbers says which batch of verdicts a sealed message is. It reads no further and checks no signature: it is for telling that there can be
+// nothing new in it. It is not ok for what is no such message.
+func BatchNumbers(message []byte) (incarnation, sequence uint64, ok bool) {
+	if len(message) < 2 || message[0] != MessageVersion || MessageKind(message[1]) != KindVerdicts {
+		return 0, 0, false
+	}
+	r := reader{b: message[2:]}
+	r.text(maxName)
+	incarnation, sequence = r.uint64(), r.uint64()
+	return incarnation, sequence, !r.bad
+}
+
 // Append appends the body of the pull to b.
 func (p *Pull) Append(b []byte) []byte { return appendString(b, string(p.Of)) }
 

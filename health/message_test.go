@@ -53,6 +53,20 @@ func TestMessagesComeBack(t *testing.T) {
 	}
 }
 
+func TestBatchNumbers(t *testing.T) {
+	sealed := Seal(KindVerdicts, "n1", someBatch.Append(nil), fakeSign)
+	if incarnation, sequence, ok := BatchNumbers(sealed); incarnation != 1 || sequence != 9 || !ok {
+		t.Errorf("BatchNumbers = %d, %d, %v, want 1, 9", incarnation, sequence, ok)
+	}
+	newer := slices.Clone(sealed)
+	newer[0]++
+	for _, bad := range [][]byte{nil, sealed[:1], sealed[:2], sealed[:20], newer, Seal(KindHeartbeat, "n1", someHeartbeat.Append(nil), fakeSign)} {
+		if _, _, ok := BatchNumbers(bad); ok {
+			t.Errorf("BatchNumbers(%q) is ok", bad)
+		}
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	good := Seal(KindPull, "n1", []byte("body"), fakeSign)
 	changed := func(i int, to byte) []byte {

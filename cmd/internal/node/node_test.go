@@ -169,7 +169,7 @@ func TestRelayKeepsEachChangeOnce(t *testing.T) {
 	}
 }
 
-// What others pass on is mostly known to the last byte: a signature is checked once. One that is not the same is checked, and refused.
+// What others pass on is mostly known, or older than what is: a signature is checked once. What claims to be newer is checked.
 func TestKnownMessagesCostNoSignature(t *testing.T) {
 	eu, _, us := mesh(t)
 	checked := 0
@@ -190,11 +190,24 @@ func TestKnownMessagesCostNoSignature(t *testing.T) {
 	if checked != 0 {
 		t.Errorf("%d signatures checked of what is kept in full", checked)
 	}
-	forged := slices.Clone(full.Bytes)
+	us.dropped["again"] = 0
+	us.get(first...)
+	if checked != 0 || us.dropped["again"] != uint64(len(first)) {
+		t.Errorf("%d signatures checked of changes that were before what is kept in full, %v dropped, want none and %d", checked, us.dropped, len(first))
+	}
+	newer := kinds(eu.observe(health.ReasonRefused).Messages, health.KindVerdicts)[0]
+	forged := slices.Clone(newer.Bytes)
 	forged[len(forged)-1] ^= 1
 	us.get(health.Message{Bytes: forged})
 	if checked != 1 || us.dropped["message"] != 1 {
 		t.Errorf("%d signatures of a forgery checked, %v dropped, want 1 of each", checked, us.dropped)
+	}
+
+	us.table.SetVantages(nil) // and the table forgets what it knew
+	us.table.SetVantages(us.vantages())
+	us.get(full)
+	if _, sequence, _ := us.table.Vector("eu1"); sequence == 0 {
+		t.Error("verdicts are taken for known that the table has forgotten")
 	}
 }
 

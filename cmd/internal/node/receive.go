@@ -49,7 +49,7 @@ func (n *Node) Receive(message []byte, arrived, now time.Time) {
 	stranger, known := false, false
 	kind, origin, body, err := health.Open(message, func(origin health.NodeID, signed, signature []byte) bool {
 		m := n.members[origin]
-		stranger, known = m == nil, n.relay[origin].has(message)
+		stranger, known = m == nil, n.knows(origin, message)
 		return known || m != nil && m.Key != [32]byte{} && n.cfg.Verify(m.Key, signed, signature)
 	})
 	switch {
@@ -219,9 +219,18 @@ func (r *relay) keep(b *health.Batch, message []byte) {
 	}
 }
 
-// has reports whether a message is one of those with verdicts that are kept, and so was checked and merged. It may be nil.
-func (r *relay) has(message []byte) bool {
-	return r != nil && (bytes.Equal(r.full, message) ||
+// knows reports whether a message has verdicts that are here already, so that its signature makes no difference. Most that nodes pass on to each
+// other is such, and when a partition ends all of it comes from every peer.
+func (n *Node) knows(origin health.NodeID, message []byte) bool {
+	r := n.relay[origin]
+	if r == nil {
+		return false
+	}
+	if merged, _, _ := n.table.Vector(origin); merged < r.incarnation {
+		return false // it was no vantage for a while, and the table forgot it
+	}
+	incarnation, sequence, ok := health.BatchNumbers(message)
+	return ok && (incarnation < r.incarnation || incarnation == r.incarnation && r.full != nil && sequence <= r.sequence ||
 		slices.ContainsFunc(r.changes, func(c change) bool { return bytes.Equal(c.message, message) }))
 }
 
