@@ -39,6 +39,8 @@ type lab struct {
 	router  *router
 	dir     string
 	program string
+
+	vantages int // of each region: its nameserver, and nodes that only probe
 }
 
 // A region is a network namespace with one way out. All of 10.77.N.0/24 is its own.
@@ -58,10 +60,10 @@ func (r *region) address(host int) netip.Addr {
 }
 
 // build joins five regions by a router; nothing runs in them yet. Where that can't be done the test is skipped, loudly.
-func build(t *testing.T, seed uint64) *lab {
+func build(t *testing.T, vantages int, seed uint64) *lab {
 	t.Helper()
 	peers.Need(t, "ip", "nft")
-	l := &lab{t: t, cities: readCities()}
+	l := &lab{t: t, cities: readCities(), vantages: vantages}
 	var ports []io.ReadWriteCloser
 	for i, name := range l.cities.names {
 		r := &region{index: i, name: name, space: peers.NewSpace(t), nodes: make(map[string]*program)}

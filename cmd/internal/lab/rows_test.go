@@ -203,8 +203,7 @@ func (s *stage) oneAgainstFour(t *testing.T) {
 
 func (s *stage) twoAgainstThree(t *testing.T) {
 	s.ready(t, steady, gates)
-	s.judge(t)
-	s.partition(t, []int{1, 3}) // whose steady endpoints were not cut off before: what goes down twice is damped
+	s.partition(t, []int{1, 3})
 }
 
 const (
@@ -216,7 +215,7 @@ const (
 
 // partition cuts some regions, the fewer, off from the others, heals that, and judges who was answered what.
 func (s *stage) partition(t *testing.T, few []int) {
-	name := fmt.Sprintf("%d cut off from %d", len(few), len(s.all())-len(few))
+	name := fmt.Sprintf("%d cut off from %d, %d nodes", len(few), len(s.all())-len(few), s.nodes())
 	many := s.rest(few)
 	begin := time.Now()
 	s.router.set(weather{cut: cutBetween(few, many)})
@@ -250,8 +249,8 @@ func (s *stage) partition(t *testing.T, few []int) {
 		says += ": missed"
 	}
 	row(name+": nameservers agree after the heal", seconds(agreed), says)
-	if fair && agreed >= agreeBound {
-		t.Errorf("%s: the nameservers do not agree %s after the heal, which no load explains", name, seconds(agreed))
+	if fair && agreed > 2*agreeReach {
+		t.Errorf("%s: the nameservers agree only %s after the heal, which no load explains", name, seconds(agreed))
 	}
 	s.later = append(s.later, func(t *testing.T) { s.returned(t, name, few, begin, healed) })
 }

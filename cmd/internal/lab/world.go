@@ -35,7 +35,6 @@ const (
 	portVoters = 7000
 	portAPI    = 8053                   // of a region's first node; the next one is one higher
 	startGap   = 500 * time.Millisecond // from one node's start, which takes about as much processor time, to the next's
-	vantages   = 3                      // of each region: its nameserver, and nodes that only probe
 )
 
 // A group is endpoints that fail together, in every region the same number. Each is in a pool of which all available members are
@@ -153,11 +152,11 @@ type nodeKind struct {
 }
 
 // nodeKinds are the nodes of each region.
-func nodeKinds() (kinds []nodeKind) {
+func (l *lab) nodeKinds() (kinds []nodeKind) {
 	kinds = append(kinds, nodeKind{"", "dns,probe,control", hostNode, func(r *region) string {
 		return fmt.Sprintf(`dns: ["%s:%d"], control: "%s:%d", `, r.address(hostDNS), portDNS, r.address(hostNode), portVoters)
 	}})
-	for i := 2; i <= vantages; i++ {
+	for i := 2; i <= l.vantages; i++ {
 		kinds = append(kinds, nodeKind{fmt.Sprintf("-probe%d", i), "probe", hostNode + i - 1, func(*region) string { return "" }})
 	}
 	return append(kinds, nodeKind{"-gateway", "gateway", hostGateway, func(r *region) string {
@@ -168,6 +167,9 @@ func nodeKinds() (kinds []nodeKind) {
 		return fmt.Sprintf("gateway: [%s], ", strings.Join(at, ", "))
 	}})
 }
+
+// nodes is how many there are in all regions.
+func (l *lab) nodes() int { return len(l.regions) * len(l.nodeKinds()) }
 
 // api is the port of the API of a region's node, on its loopback.
 func (k nodeKind) api() int { return portAPI + k.host - 1 }
@@ -205,7 +207,7 @@ func (l *lab) found(t *testing.T) {
 	}
 	files := l.worldFiles()
 	for _, r := range l.regions {
-		for _, k := range nodeKinds() {
+		for _, k := range l.nodeKinds() {
 			files[r.name+k.suffix+".yaml"] = l.nodeFile(r, k)
 			if err := l.meridian("ca", "issue", r.name+k.suffix, "--dir", "keys", "--region", r.name, "--roles", k.roles); err != nil {
 				t.Fatal(err)
@@ -237,7 +239,7 @@ func (l *lab) settle(t *testing.T) {
 		}
 		l.startStandIn(t, r, at)
 	}
-	kinds := nodeKinds()
+	kinds := l.nodeKinds()
 	slices.Reverse(kinds) // what is probed before what probes
 	for _, k := range kinds {
 		for _, r := range l.regions {
