@@ -104,6 +104,7 @@ type Server struct {
 	hosts   map[string]bool
 	http    *http.Server
 	closing chan struct{}
+	opened  chan struct{} // holds one: there is a new stream
 	running sync.WaitGroup
 
 	mu      sync.Mutex
@@ -136,7 +137,7 @@ func Start(cfg Config, src Source) (*Server, error) {
 		src.Keys == nil || src.OrderKeys == nil || src.Changed == nil || src.Events == nil || src.Journal == nil || src.Past == nil {
 		return nil, errors.New("dashboard: every function of the source is required")
 	}
-	s := &Server{src: src, logger: cfg.Logger, hosts: hostSet(cfg.Hosts), closing: make(chan struct{})}
+	s := &Server{src: src, logger: cfg.Logger, hosts: hostSet(cfg.Hosts), closing: make(chan struct{}), opened: make(chan struct{}, 1), latest: picture{next: make(chan struct{})}}
 	handler, err := s.handler(cfg)
 	if err != nil {
 		return nil, err

@@ -98,13 +98,16 @@ func (t *tracker) follow(c scene) {
 	t.since = since(t.since, disagreements(c.node), c.now)
 }
 
+func (s *Server) follow(c scene) (versions, map[disagreement]time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tracker.follow(c)
+	return s.tracker.versions, s.tracker.since
+}
+
 // status says how things stand in a scene.
 func (s *Server) status(c scene) status {
-	s.mu.Lock()
-	s.tracker.follow(c)
-	versions, differing := s.tracker.versions, s.tracker.since
-	s.mu.Unlock()
-
+	versions, differing := s.follow(c)
 	st := status{Now: c.now, Node: c.node, Versions: versions, Findings: find(c, differing)}
 	st.Level, st.Summary = conclude(c, st.Findings)
 	if n := len(st.Findings); n > maxFindings {

@@ -18,11 +18,12 @@ const beginWith = 100
 
 // A picture is the latest status, encoded once for all streams. next is closed when there is a newer one.
 type picture struct {
-	status []byte
+	status []byte // nil: nobody looked until now
 	next   chan struct{}
 }
 
-// watch makes a new picture when something changed, at most every lookEvery, and once in beatEvery at least.
+// watch makes a new picture when something changed, at most every lookEvery, and once in beatEvery at least. While there is no stream it only follows
+// what changes: a large status takes more time than all else that a node does.
 func (s *Server) watch() {
 	beat := time.NewTicker(beatEvery)
 	defer beat.Stop()
@@ -34,11 +35,14 @@ func (s *Server) watch() {
 		pause.Reset(lookEvery)
 		select {
 		case <-pause.C:
+		case <-s.opened:
+			continue
 		case <-s.closing:
 			return
 		}
 		select {
 		case <-changed:
+		case <-s.opened:
 		case <-beat.C:
 		case <-s.closing:
 			return
@@ -47,15 +51,21 @@ func (s *Server) watch() {
 }
 
 func (s *Server) look(now time.Time) {
-	text, err := json.Marshal(s.status(s.scene(now)))
+	c := s.scene(now)
+	if s.streams.Load() == 0 {
+		s.follow(c)
+		s.mu.Lock()
+		s.latest.status = nil
+		s.mu.Unlock()
+		return
+	}
+	text, err := json.Marshal(s.status(c))
 	if err != nil {
 		panic(fmt.Sprintf("dashboard: status does not encode: %v", err)) // structs of strings, numbers and times always do
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.latest.next != nil {
-		close(s.latest.next)
-	}
+	close(s.latest.next)
 	s.latest = picture{text, make(chan struct{})}
 }
 
@@ -76,6 +86,10 @@ func (s *Server) getStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.streams.Add(-1)
+	select {
+	case s.opened <- struct{}{}:
+	default:
+	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	if r.Method == http.MethodHead {

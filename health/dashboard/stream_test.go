@@ -106,6 +106,33 @@ func summary(t *testing.T, block string) string {
 	return st.Summary
 }
 
+// Without a stream no status is made; the first one is told how things stand, not how they stood, and at once.
+func TestNobodyLooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, p := newFake(t), newPipes()
+		s := start(t, f, p)
+		for range 2 {
+			r := openStream(t, p, "")
+			r.next(t, "event: status")
+			r.conn.Close()
+			time.Sleep(time.Second)
+			for _, v := range fakeVantages {
+				f.say(v.Node, "euw1", health.Down, health.ReasonRefused)
+			}
+			f.advance()
+			time.Sleep(time.Second)
+			if text := s.picture().status; text != nil {
+				t.Errorf("a status for nobody: %s", text)
+			}
+		}
+		before := time.Now()
+		block, _ := openStream(t, p, "").next(t, "event: status")
+		if got, want := summary(t, block), "2 checks are down: gateway/euw1/ipv4, gateway/euw1/ipv6"; got != want || !time.Now().Equal(before) {
+			t.Errorf("first status %q after %v, want %q at once", got, time.Since(before), want)
+		}
+	})
+}
+
 func TestStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, p := newFake(t), newPipes()
