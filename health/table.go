@@ -132,9 +132,13 @@ func (t *Table) SetGroups(groups []*Group, needs []*Need) {
 			g.status = before.status
 		}
 		t.groups[group.ID] = g
+		delete(old, group.ID)
 		for _, term := range group.Terms {
 			t.partOf[term.Check] = append(t.partOf[term.Check], g)
 		}
+	}
+	for id := range old {
+		t.dirty[id] = true // as those of checks
 	}
 	for _, need := range needs {
 		for _, checks := range need.Members {
@@ -372,9 +376,13 @@ func (t *Table) decideDirty(now time.Time) (changed []CheckID) {
 		t.gather(g, now)
 		touched[g.group.ID] = true
 	}
+	moved := false
 	for _, id := range slices.Sorted(maps.Keys(touched)) {
 		status, ok := t.status(id)
+		moved = moved || ok != (before[id] != nil)
 		if !ok {
+			delete(view.statuses, id)
+			delete(t.pending, id)
 			continue
 		}
 		view.statuses[id] = &status
@@ -382,13 +390,9 @@ func (t *Table) decideDirty(now time.Time) (changed []CheckID) {
 			changed = append(changed, id)
 		}
 	}
-	for id := range view.statuses {
-		if _, ok := t.status(id); !ok {
-			delete(view.statuses, id)
-			delete(t.pending, id)
-		}
+	if view.ordered = t.view.ordered; moved {
+		view.ordered = slices.Sorted(maps.Keys(view.statuses))
 	}
-	view.ordered = slices.Sorted(maps.Keys(view.statuses))
 	t.view = view
 	return changed
 }

@@ -420,10 +420,27 @@ func TestSetTargets(t *testing.T) {
 	if got := l.show(); got != "up 3/3" {
 		t.Errorf("with verdicts under the new definition it is %s, want up 3/3", got)
 	}
-	l.setTargets()
-	l.Advance(l.now)
-	if got := l.View().Checks(); len(got) != 0 {
-		t.Errorf("without targets the view has %v, want none", got)
+
+	other := *l.target
+	other.ID = "b/e0/ipv4"
+	group := &Group{ID: "a/e0/ipv4", Need: 1, Terms: []Term{{Check: l.target.ID}, {Check: other.ID}}}
+	for _, step := range []struct {
+		targets []*Target
+		groups  []*Group
+		want    []CheckID
+	}{
+		{[]*Target{l.target, &other}, []*Group{group}, []CheckID{"a/e0/ipv4", "b/e0/ipv4", "c/e0/ipv4"}},
+		{[]*Target{l.target, &other}, nil, []CheckID{"b/e0/ipv4", "c/e0/ipv4"}},
+		{[]*Target{&other}, []*Group{group}, []CheckID{"a/e0/ipv4", "b/e0/ipv4"}},
+		{[]*Target{l.target}, nil, []CheckID{"c/e0/ipv4"}},
+		{nil, nil, nil},
+	} {
+		l.setTargets(step.targets...)
+		l.SetGroups(step.groups, nil)
+		l.Advance(l.now)
+		if got := l.View().Checks(); !slices.Equal(got, step.want) || len(l.View().statuses) != len(got) {
+			t.Errorf("the view has %v and %d statuses, want %v", got, len(l.View().statuses), step.want)
+		}
 	}
 }
 

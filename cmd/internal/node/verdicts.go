@@ -114,12 +114,20 @@ func sameTarget(a, b *health.Target) bool {
 	return a == b || a.ID == b.ID && strings.HasPrefix(string(a.ID), referencePrefix) && a.Digest() == b.Digest()
 }
 
-// withdrawSilent takes back the verdicts whose probes have stopped ending.
+// withdrawSilent takes back the verdicts whose probes have stopped ending. It looks before each heartbeat.
 func (n *Node) withdrawSilent() {
-	for _, id := range slices.Sorted(maps.Keys(n.voice.assigned)) {
-		if a := n.voice.assigned[id]; !a.reference && n.now.Sub(a.finished) > max(silentIntervals*a.target.Interval, silentAtLeast) {
-			n.say(a, health.Unknown, health.ReasonNone)
+	if n.now.Before(n.nextHeartbeat) {
+		return
+	}
+	var silent []health.CheckID
+	for id, a := range n.voice.assigned {
+		if !a.reference && n.now.Sub(a.finished) > max(silentIntervals*a.target.Interval, silentAtLeast) {
+			silent = append(silent, id)
 		}
+	}
+	slices.Sort(silent)
+	for _, id := range silent {
+		n.say(n.voice.assigned[id], health.Unknown, health.ReasonNone)
 	}
 }
 
