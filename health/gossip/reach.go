@@ -20,9 +20,13 @@ const (
 
 	reachEvery  = time.Minute
 	reachLocal  = 5 * time.Second
-	reachCopies = 2  // packets may be lost
-	reachMisses = 5  // half periods without a word until a way fails
-	reachTicks  = 10 // of a period: how soon somebody new is sent the first word
+	reachCopies = 2 // packets may be lost
+	reachMisses = 5 // half periods without a word until a way fails
+
+	// At first words are sent more often, so that a node which has just started soon says what fails.
+	reachSoon  = 3 * time.Second
+	reachEarly = 15 * time.Second
+	soonLocal  = time.Second
 )
 
 // A Way says whether words come through.
@@ -93,8 +97,8 @@ func fails(from, to Way) string {
 
 // reach is what is known of the ways to and from every member.
 type reach struct {
-	name  health.NodeID
-	every time.Duration
+	name        health.NodeID
+	every, soon time.Duration
 
 	mu    sync.Mutex
 	peers map[health.NodeID]*reached
@@ -104,7 +108,9 @@ type reach struct {
 
 type reached struct {
 	since time.Time // that it is a member
+	sent  time.Time // the last word
 	next  time.Time // when it is sent the next word
+	first time.Time // the first word of it, by any protocol
 	heard [protocols]time.Time
 	told  time.Time
 	says  [protocols]Way // of what it hears from here
@@ -112,9 +118,9 @@ type reached struct {
 }
 
 func newReach(name string, local bool) *reach {
-	r := &reach{name: health.NodeID(name), every: reachEvery, peers: make(map[health.NodeID]*reached), last: make(map[health.NodeID]string)}
+	r := &reach{name: health.NodeID(name), every: reachEvery, soon: reachSoon, peers: make(map[health.NodeID]*reached), last: make(map[health.NodeID]string)}
 	if local {
-		r.every = reachLocal
+		r.every, r.soon = reachLocal, soonLocal
 	}
 	return r
 }
@@ -144,6 +150,8 @@ func (r *reach) word(protocol int, p *reached, now time.Time) []byte {
 //	heard within the window                                  works
 //	not, while the other protocol is, and it is here for     fails
 //	longer than the window
+//	never, while the other protocol is and has been for      fails
+//	longer than reachEarly
 //	else                                                     unknown
 func (p *reached) from(now time.Time, window time.Duration) (ways [protocols]Way) {
 	lately := func(protocol int) bool { return !p.heard[protocol].IsZero() && now.Sub(p.heard[protocol]) <= window }
@@ -151,7 +159,7 @@ func (p *reached) from(now time.Time, window time.Duration) (ways [protocols]Way
 		switch {
 		case lately(protocol):
 			ways[protocol] = WayWorks
-		case lately(1-protocol) && now.Sub(p.since) > window:
+		case lately(1-protocol) && (now.Sub(p.since) > window || p.heard[protocol].IsZero() && now.Sub(p.first) > reachEarly):
 			ways[protocol] = WayFails
 		}
 	}
@@ -174,8 +182,14 @@ func (r *reach) take(word []byte, now time.Time) bool {
 	if p == nil {
 		return true // it is not known yet, or not any more
 	}
+	if p.first.IsZero() {
+		p.first = now
+	}
 	p.heard[word[1]], p.told = now, now
 	p.says = [protocols]Way{Way(word[2]), Way(word[3])}
+	if soon := p.sent.Add(r.soon); slices.Contains(p.says[:], WayUnknown) && soon.Before(p.next) {
+		p.next = soon // it has just started, and waits for words
+	}
 	p.keys = nil
 	for print := range slices.Chunk(word[fixed:fixed+prints], fingerprintSize) {
 		p.keys = append(p.keys, hex.EncodeToString(print))
@@ -201,7 +215,10 @@ func (r *reach) due(members []health.Member, now time.Time, send func(to health.
 		if now.Before(p.next) {
 			continue
 		}
-		p.next = now.Add(r.every + rand.N(r.every/5+1) - r.every/10)
+		p.sent, p.next = now, now.Add(r.every+rand.N(r.every/5+1)-r.every/10)
+		if now.Sub(p.since) < reachEarly {
+			p.next = now.Add(r.soon)
+		}
 		for range reachCopies {
 			send(m.Node, byUDP, r.word(byUDP, p, now))
 		}
@@ -263,7 +280,7 @@ func (m *Mesh) Keys() []string {
 
 // keepReached sends words, and tells of ways that begin to fail or work again.
 func (m *Mesh) keepReached(ctx context.Context) {
-	ticker := time.NewTicker(m.reach.every / reachTicks)
+	ticker := time.NewTicker(m.reach.soon)
 	defer ticker.Stop()
 	for {
 		select {

@@ -61,6 +61,45 @@ func TestReachTimeline(t *testing.T) {
 	}
 }
 
+// A node that starts knows within seconds what fails: words come often at first, and somebody that has long been here answers those of who has just started.
+func TestReachEarly(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	old, fresh := newReach("a", false), newReach("b", false)
+	none := func(health.NodeID, int, []byte) {}
+	both := []health.Member{{Node: "a"}, {Node: "b"}}
+	for range 10 * 60 { // b was here before, under the same name
+		now = now.Add(time.Second)
+		old.due(both, now, none)
+	}
+	begin, words, says := now, 0, ""
+	for now.Sub(begin) < time.Minute {
+		now = now.Add(time.Second)
+		fresh.due(both, now, func(_ health.NodeID, protocol int, word []byte) {
+			if protocol == byTCP {
+				old.take(word[1:], now)
+			}
+		})
+		old.due(both, now, func(_ health.NodeID, protocol int, word []byte) {
+			if protocol == byTCP {
+				words++
+				fresh.take(word[1:], now)
+			}
+		})
+		if text := fresh.list(now)[0].Trouble(); text != says {
+			says = text
+			if took := now.Sub(begin); took > 20*time.Second {
+				t.Errorf("%q after %v, want it within 20 s", says, took)
+			}
+		}
+	}
+	if want := "UDP fails both ways, TCP works (firewall?)"; says != want {
+		t.Errorf("after a minute %q, want %q", says, want)
+	}
+	if words < 5 || words > 8 {
+		t.Errorf("%d words to somebody who has just started, want some", words)
+	}
+}
+
 func TestWordsAreSent(t *testing.T) {
 	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	r := newReach("b", false)
@@ -78,8 +117,8 @@ func TestWordsAreSent(t *testing.T) {
 		}
 		return n
 	}
-	if udp, tcp := count("a0"), count("a1"); tcp < 9 || tcp > 12 || udp != reachCopies*tcp || len(sent) != udp+tcp {
-		t.Errorf("in ten minutes %d words by UDP and %d by TCP of %d, want one round a minute, and none to itself", udp, tcp, len(sent))
+	if udp, tcp := count("a0"), count("a1"); tcp < 14 || tcp > 17 || udp != reachCopies*tcp || len(sent) != udp+tcp {
+		t.Errorf("in ten minutes %d words by UDP and %d by TCP of %d, want six soon and then one round a minute, and none to itself", udp, tcp, len(sent))
 	}
 }
 

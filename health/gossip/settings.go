@@ -22,8 +22,8 @@ func settings(local bool) *memberlist.Config {
 	c.SuspicionMaxTimeoutMult = 3
 	// Three helpers, so that one bad path between two regions is never taken for a dead node.
 	c.IndirectChecks = 3
-	// One exchange of states each 30 s per node: the repair of whatever messages and rejoining have missed.
-	// The whole of it is a certificate per member (23 kB at 50) and LocalState.
+	// One exchange of states each 30 s per node: the repair of whatever broadcasts and rejoining have missed. It is a certificate per member
+	// (23 kB at 50, where memberlist makes it a minute), without LocalState.
 	c.PushPullInterval = 30 * time.Second
 	// A stream that takes longer holds one of few workers; and a round of joins must end before the next begins.
 	c.TCPTimeout = 10 * time.Second

@@ -118,6 +118,25 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// A node that starts behind a firewall is told of it, as is the other.
+func TestReachAtStart(t *testing.T) {
+	inBubble(t, ocean, func(t *testing.T, w *world) {
+		wall := &firewall{to: "10.0.0.2:7946"}
+		wall.udp.Store(true)
+		w.five(func(c *gossip.Config) {
+			if c.Name == "n1" {
+				wall.Transport, c.Transport = c.Transport, wall
+			}
+		})
+		time.Sleep(joinedBy + 25*time.Second)
+		for i, want := range []string{"n2: UDP fails from here to it, TCP works (firewall?)", "n1: UDP fails from it to here, TCP works (firewall?)", "", "", ""} {
+			if got := troubles(w.nodes[i]); got != want {
+				t.Errorf("n%d says %q, want %q", i+1, got, want)
+			}
+		}
+	})
+}
+
 // A cut in both directions is a lost member, and no finding about protocols; nor is a restart.
 func TestReachOfTheLost(t *testing.T) {
 	inBubble(t, ocean, func(t *testing.T, w *world) {
