@@ -210,7 +210,7 @@ func (r *reader) zone(s statement) {
 			return
 		}
 	case kind == "secondary" || kind == "slave":
-		z.File, z.Listed, z.Primaries = "", false, r.primaries(from, 0)
+		z.File, z.Listed, z.Primaries = "", false, r.primaries(from, map[string]bool{})
 		if len(z.Primaries) == 0 {
 			r.report.Add(otherZone, s.at, apex, "type %s without primaries that can be read", kind)
 			return
@@ -263,15 +263,20 @@ func (r *reader) primary(s statement, z *importer.Zone, file string) bool {
 	return true
 }
 
-// primaries reads a list of addresses, each with a port and a key or without, and names of lists.
-func (r *reader) primaries(list []statement, depth int) (all []importer.Primary) {
+// primaries reads a list of addresses, each with a port and a key or without, and names of lists, each of which is read once: lists may name each
+// other.
+func (r *reader) primaries(list []statement, read map[string]bool) (all []importer.Primary) {
 	for _, s := range list {
 		address, err := netip.ParseAddr(s.word(0))
 		if err != nil {
-			if inner, named := r.lists[s.word(0)]; named && depth < maxIncludes && len(s.words) == 1 {
-				all = append(all, r.primaries(inner, depth+1)...)
-			} else {
-				r.report.Add(otherPrimary, s.at, s.word(0), "")
+			name := s.word(0)
+			inner, named := r.lists[name]
+			switch {
+			case !named || len(s.words) != 1:
+				r.report.Add(otherPrimary, s.at, name, "")
+			case !read[name]:
+				read[name] = true
+				all = append(all, r.primaries(inner, read)...)
 			}
 			continue
 		}

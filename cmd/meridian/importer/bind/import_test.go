@@ -104,6 +104,35 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
+// Lists of primaries that name themselves or each other, each more than once, are read once.
+func TestListsOfLists(t *testing.T) {
+	result, err := Import("named.conf", from(map[string][]byte{"named.conf": []byte(
+		`primaries p {p; q; p; 192.0.2.1; }; primaries q {p; 192.0.2.2; q; p; }; zone b { type secondary; primaries { q; 192.0.2.3; p; }; };`)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ""
+	for _, data := range result.Files {
+		all += string(data)
+	}
+	first, second, third := strings.Count(all, "192.0.2.1"), strings.Count(all, "192.0.2.2"), strings.Count(all, "192.0.2.3")
+	if first != 1 || second != 1 || third != 1 {
+		t.Errorf("the primaries are there %d, %d and %d times, want once each:\n%s", first, second, third, all)
+	}
+}
+
+// Files that include themselves twice are refused as soon as those that do it once.
+func TestIncludesOfThemselves(t *testing.T) {
+	for _, files := range []map[string][]byte{
+		{"named.conf": []byte("include \"named.conf\"; include \"named.conf\";")},
+		{"named.conf": []byte("zone a { type primary; file b; };"), "b": []byte("$INCLUDE b\n$INCLUDE b\n")},
+	} {
+		if _, err := Import("named.conf", from(files)); err == nil || !strings.Contains(err.Error(), "more than 100 files in one another") {
+			t.Errorf("Import = %v, want a refusal", err)
+		}
+	}
+}
+
 // Paths are as named has them: absolute ones, and others in its directory.
 func TestPaths(t *testing.T) {
 	asked := ""
