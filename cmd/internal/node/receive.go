@@ -230,7 +230,7 @@ func (n *Node) knows(origin health.NodeID, message []byte) bool {
 		return false // it was no vantage for a while, and the table forgot it
 	}
 	incarnation, sequence, ok := health.BatchNumbers(message)
-	return ok && (incarnation < r.incarnation || incarnation == r.incarnation && r.full != nil && sequence <= r.sequence ||
+	return ok && (incarnation == r.incarnation && r.full != nil && sequence <= r.sequence ||
 		slices.ContainsFunc(r.changes, func(c change) bool { return bytes.Equal(c.message, message) }))
 }
 
