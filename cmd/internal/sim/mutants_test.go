@@ -60,7 +60,7 @@ func (m mutant) source(t *testing.T) (path string, changed string) {
 	return path, strings.Replace(string(text), m.old, m.new, 1)
 }
 
-var every = flag.Int("mutants", 5, "TestMutants makes each mistake of the list whose number this divides; 1: all of them, as make soak does")
+var every = flag.Int("mutants", 7, "TestMutants makes each mistake of the list whose number this divides; 1: all of them, as make soak does")
 
 // The simulator sees every mistake in the list.
 func TestMutants(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 var (
 	firstSeed = flag.Uint64("seed", 1, "the first seed of TestSeeds")
-	seeds     = flag.Int("seeds", 150, "how many seeds TestSeeds runs")
+	seeds     = flag.Int("seeds", 120, "how many seeds TestSeeds runs")
 )
 
 // leastEvents is how many events a run must have to count as one.
