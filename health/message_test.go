@@ -153,8 +153,10 @@ func FuzzOpen(f *testing.F) {
 	for _, body := range [][]byte{nil, someHeartbeat.Append(nil), someBatch.Append(nil)} {
 		f.Add(Seal(KindHeartbeat, "n1", body, fakeSign))
 	}
+	f.Add(Seal(KindVerdicts, "n1", someBatch.Append(nil), fakeSign))
 	f.Add([]byte{1, 1, 255})
 	f.Fuzz(func(t *testing.T, message []byte) {
+		incarnation, sequence, ok := BatchNumbers(message)
 		kind, origin, body, err := Open(message, func(NodeID, []byte, []byte) bool { return true })
 		if err != nil {
 			return
@@ -162,6 +164,12 @@ func FuzzOpen(f *testing.F) {
 		again := Seal(kind, origin, body, func([]byte) []byte { return message[len(message)-signatureSize:] })
 		if _, gotOrigin, gotBody, err := Open(again, func(NodeID, []byte, []byte) bool { return true }); err != nil || gotOrigin != origin || !bytes.Equal(gotBody, body) {
 			t.Fatalf("Open(%x) = %s, %x, and sealed again %s, %x, %v", message, origin, body, gotOrigin, gotBody, err)
+		}
+		if kind != KindVerdicts {
+			return
+		}
+		if b, err := ParseBatch(origin, body); err == nil && (!ok || incarnation != b.Incarnation || sequence != b.Sequence) {
+			t.Fatalf("BatchNumbers(%x) = %d, %d, %v, want %d, %d", message, incarnation, sequence, ok, b.Incarnation, b.Sequence)
 		}
 	})
 }
