@@ -22,10 +22,10 @@ func (m *Mesh) keepExchanging() {
 				continue
 			}
 			at := address(&node)
-			_, err := m.list.Join([]string{at.String()})
+			err := m.join(at)
 			m.metrics.exchange(err)
 			if err != nil {
-				m.log.Debug("exchange of states failed", "peer", name, "address", at, "err", joinTrouble(err, at))
+				m.log.Debug("exchange of states failed", "peer", name, "address", at, "err", err)
 			}
 		}
 	}

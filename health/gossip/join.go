@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -62,13 +63,17 @@ type joiner struct {
 	last       netip.AddrPort // that was tried
 }
 
-// joinTrouble is memberlist's error for one address without the list and the address around it.
-func joinTrouble(err error, a netip.AddrPort) string {
-	_, trouble, found := strings.Cut(err.Error(), "failed to join "+a.String()+": ")
+// join exchanges states with whoever is at an address. Its error is memberlist's for that one, without the list and the address around it.
+func (m *Mesh) join(at netip.AddrPort) error {
+	_, err := m.list.Join([]string{at.String()})
+	if err == nil {
+		return nil
+	}
+	_, trouble, found := strings.Cut(err.Error(), "failed to join "+at.String()+": ")
 	if !found {
 		trouble = err.Error()
 	}
-	return strings.TrimSpace(trouble)
+	return errors.New(strings.TrimSpace(trouble))
 }
 
 func (j *joiner) round() {
@@ -96,7 +101,7 @@ func (j *joiner) round() {
 				errs[i] = context.Canceled
 				return
 			}
-			_, errs[i] = j.list.Join([]string{a.String()})
+			errs[i] = j.join(a)
 		})
 		j.last = a
 	}
@@ -110,7 +115,7 @@ func (j *joiner) round() {
 			delete(j.failing, a)
 		} else if !j.failing[a] {
 			j.failing[a] = true
-			j.log.Warn("join failed, will go on trying", "address", a, "err", joinTrouble(errs[i], a))
+			j.log.Warn("join failed, will go on trying", "address", a, "err", errs[i])
 		}
 	}
 }

@@ -87,10 +87,10 @@ func (m *Mesh) keepAnswering() {
 				if !m.table.isLost(r.name) || m.leaving.Load() || m.ctx.Err() != nil {
 					break
 				}
-				_, err := m.list.Join([]string{r.address.String()})
+				err := m.join(r.address)
 				m.metrics.join(err)
 				if err != nil {
-					m.log.Debug("join failed after a knock", "peer", r.name, "address", r.address, "err", joinTrouble(err, r.address))
+					m.log.Debug("join failed after a knock", "peer", r.name, "address", r.address, "err", err)
 					break
 				}
 			}
