@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -216,29 +215,4 @@ func TestKeptConnectionEndsWithItsTarget(t *testing.T) {
 			}
 		})
 	}
-}
-
-// talksFirst starts a server that does something with every connection, and closes it.
-func talksFirst(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		listener.Close()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			then(conn.(*net.TCPConn))
-			conn.Close()
-		}
-	}()
-	return address(listener.Addr())
 }

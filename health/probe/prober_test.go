@@ -50,6 +50,14 @@ func answers(t *testing.T, handler http.HandlerFunc) netip.AddrPort {
 
 // talks starts a server that does something with every connection after it has read a request, and closes it.
 func talks(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
+	return talksFirst(t, func(conn *net.TCPConn) {
+		io.ReadAtLeast(conn, make([]byte, 4096), 16)
+		then(conn)
+	})
+}
+
+// talksFirst starts a server that does something with every connection, and closes it.
+func talksFirst(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -66,7 +74,6 @@ func talks(t *testing.T, then func(*net.TCPConn)) netip.AddrPort {
 			if err != nil {
 				return
 			}
-			io.ReadAtLeast(conn, make([]byte, 4096), 16)
 			then(conn.(*net.TCPConn))
 			conn.Close()
 		}
