@@ -70,7 +70,7 @@ func planOf(t *testing.T, text string) *zones.Plan {
 // A driver is one node and its edges: what it wants done is kept for the test to look at.
 type driver struct {
 	*Node
-	t    *testing.T
+	t    testing.TB
 	now  time.Time
 	disk map[string]Record
 	out  Ready // of the last step
@@ -105,7 +105,7 @@ func testConfig(name health.NodeID) Config {
 }
 
 // start runs a node from some records. Its name begins with its region's.
-func start(t *testing.T, name health.NodeID, now time.Time, saved ...Record) *driver {
+func start(t testing.TB, name health.NodeID, now time.Time, saved ...Record) *driver {
 	d := &driver{t: t, now: now, disk: make(map[string]Record)}
 	for _, r := range saved {
 		d.disk[r.Name] = r
